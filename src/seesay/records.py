@@ -1,0 +1,106 @@
+"""Example, Turn, Box and Batch: what every other part passes around; and the shape legend.
+
+Shapes, in every file of Seesay: B rows of a batch, T text positions, D text width, N pictures,
+C H W colour channels, height and width in pixels, P patches, V vision width, Q picture tokens after
+the connector, K heads, L layers, Y vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# A picture on disk, its encoded bytes, or its pixels (H, W, 3; uint8; RGB).
+Picture = Path | bytes | np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an example came from, as errors name it: a file and, where it has rows, the row."""
+
+    file: str
+    row: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.row is None else f"{self.file}:{self.row}"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of its picture: left and top inside it, right and bottom just outside."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training or test item.
+
+    `turns` ends with the assistant's turn, which is the truth. `task` is the name of a file in
+    `tasks/`. `group` names the picture: examples of one group are questions on the same pictures,
+    which are then encoded once. `labels` are slices to report by (`{"kind": "count"}`). `options`
+    are the answers to choose among, where the set is closed; for the task `match` the first is right.
+    `scene` is the graph a drawn picture came from.
+    """
+
+    images: tuple[Picture, ...]
+    turns: tuple[Turn, ...]
+    origin: Origin
+    task: str = "vqa"
+    group: str = ""
+    options: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    scene: Any = None
+
+    @property
+    def question(self) -> str:
+        """What the user's last turn asks; empty for a bare caption."""
+        return next((t.text for t in reversed(self.turns) if t.role == "user"), "")
+
+    @property
+    def answer(self) -> str:
+        """The assistant's last turn."""
+        return next((t.text for t in reversed(self.turns) if t.role == "assistant"), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's tensors.
+
+    A row is one or more groups of pictures, each followed by its documents (conversations). A position
+    sees an earlier one of the same group if that is a picture's or of the same document.
+    """
+
+    tokens_BT: Tensor  # int64; the picture token stands where a picture's features go
+    targets_BT: Tensor  # int64; the token to predict at each position, or -1 for no loss
+    positions_BT: Tensor  # int64; restart after the pictures for each document
+    documents_BT: Tensor  # int64; 0 for pictures, 1.. for documents of the row, -1 for padding
+    groups_BT: Tensor  # int64; which group of pictures of the row, -1 for padding
+    pictures_NCHW: Tensor  # uint8, RGB, in the order of the picture tokens (row by row)
+    origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        moved = {
+            f.name: getattr(self, f.name).to(device, non_blocking=True)
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)
