@@ -95,6 +95,9 @@ class Batch:
     groups_BT: Tensor  # int64; which group of pictures of the row, -1 for padding
     pictures_NCHW: Tensor  # uint8, RGB, in the order of the picture tokens (row by row)
     origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
+    skipped: tuple[
+        str, ...
+    ] = ()  # why rows that should be here are not: pictures that do not decode
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""

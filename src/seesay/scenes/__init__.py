@@ -1,1 +1,10 @@
+"""Scenes: a world of pictures drawn from scene graphs, so that every answer is known exactly.
 
+`examples(World(seed=0), index)` is one picture with its captions and questions; `matches` pairs a
+caption with a wrong one; `export` writes folders; `render.masks` and `render.boxes` show where.
+"""
+
+from seesay.scenes.stream import examples, matches
+from seesay.scenes.world import SPLITS, Object, Scene, World
+
+__all__ = ["SPLITS", "Object", "Scene", "World", "examples", "matches"]

@@ -1,1 +1,70 @@
+"""Training: step, log, sample, save; and going on exactly where a killed run stood."""
 
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from seesay.config import Recipe
+from seesay.data.order import Steps
+from seesay.data.text import Text
+from seesay.model import checkpoint
+from seesay.model.families import Prefix
+from seesay.records import Example
+from seesay.train import parallel, preflight, setup
+from seesay.train.loop import Interrupted, Run, fit
+from seesay.train.progress import Progress, history
+
+__all__ = ["Interrupted", "Run", "fit", "history", "train"]
+
+
+def train(
+    recipe: Recipe,
+    *,
+    out: Path,
+    examples: Sequence[Sequence[Example]] | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    device: str = "auto",
+    sampler: Callable[[Run], Callable[[Prefix], Mapping[str, str]] | None] = lambda run: None,
+) -> Run:
+    """Train as a recipe says, into a folder; the run at its end.
+
+    Args:
+        examples: of each file source, where they are read already.
+        resume: go on from the folder's last checkpoint.
+        sampler: makes of a run what says a sample answer now and then.
+    """
+    last = checkpoint.find(out) if resume else None
+    text = Text.open(last) if last is not None else None
+    run = setup.prepare(recipe, out=out, examples=examples, text=text, device=device)
+    step = int(last.name) if last is not None else 0
+    progress = None
+    if run.ranks.first:
+        tensorboard = recipe.train.tensorboard
+        progress = Progress(out, quiet=quiet, tensorboard=tensorboard, resumed=step)
+        progress.say(setup.describe(run))
+    try:
+        if last is None:
+            _preflight(run, progress)
+        run.sample = sampler(run)
+        fit(run, progress, resume=last / "resume" if last is not None else None)
+    finally:
+        if progress is not None:
+            progress.close()
+        parallel.leave()
+    return run
+
+
+def _preflight(run: Run, progress: Progress | None) -> None:
+    """Overfit one batch, and count what a step costs. Its time counts as training time."""
+    import time
+
+    steps = run.recipe.train.preflight
+    if not steps:
+        return
+    start = time.perf_counter()
+    batch = run.stream[next(iter(Steps(start=0, total=1, progress=lambda step: 0.0)))]
+    first, last = preflight.check(run, batch, steps=steps)
+    warning = preflight.verdict(first, last, steps)
+    if progress is not None:
+        progress.say(warning or f"preflight: one batch by heart, loss {first:.2f} to {last:.3f}")
+    run.clock.seconds += time.perf_counter() - start

@@ -1,0 +1,54 @@
+"""`seesay data check`: what is in a data set, and what is broken in it."""
+
+import sys
+from pathlib import Path
+
+from seesay.commands.options import pairs, print_json
+
+
+def check(
+    source: str,
+    /,
+    *,
+    columns: list[str] | None = None,
+    task: str | None = None,
+    root: Path | None = None,
+    sheet: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Count, measure and preview a data set, and name what is broken in it.
+
+    Args:
+        source: A folder of pictures (with .txt beside them, or one folder a class), a CSV, TSV,
+            JSON, JSONL or Parquet file, or tar shards ('train-*.tar').
+        columns: Which column is which, as role=name, where names do not say: --columns image=file
+            --columns question=text. Repeat for each.
+        task: Read the rows for this task: caption, vqa, classify or dialogue.
+        root: Where pictures are named from; by default the folder of the file.
+        sheet: Also write a contact sheet of pictures and their text to this PNG file.
+        json: Print the report as one JSON object.
+    """
+    from seesay.data.check import check as examine
+
+    report = examine(
+        source,
+        columns=pairs(columns, option="--columns") or None,
+        task=task,
+        root=root,
+        sheet=sheet,
+        seen=_progress if sys.stderr.isatty() else _silent,
+    )
+    if json:
+        print_json(report.as_dict())
+    else:
+        report.render()
+
+
+def _progress(done: int, total: int) -> None:
+    if done % 100 == 0 or done == total:
+        end = "\n" if done == total else ""
+        print(f"\r{done} of {total} pictures", end=end, file=sys.stderr, flush=True)
+
+
+def _silent(done: int, total: int) -> None:
+    pass

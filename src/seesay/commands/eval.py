@@ -1,0 +1,34 @@
+"""`seesay eval`: score a model on a data set, beside its blind controls."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+
+def evaluate(
+    run: str,
+    /,
+    *,
+    data: str,
+    columns: list[str] | None = None,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    report: Path | None = None,
+    seed: int = 0,
+    json: bool = False,
+    quiet: bool = False,
+) -> int | None:
+    """Score a model on a data set, beside its blind controls.
+
+    Args:
+        run: A run's folder or a checkpoint folder.
+        data: The data set, in any layout that `seesay train --data` takes.
+        columns: Which column is which, as kind=name. Repeat for each.
+        limit: Only this many examples, drawn by --seed.
+        report: Also write an HTML report to this file.
+        seed: Seed of the examples drawn and of the shuffled control.
+        json: Print scores, controls and slices as one JSON object.
+        quiet: No progress on standard error, only warnings and errors.
+    """
+    raise NotImplementedError("eval")

@@ -1,0 +1,68 @@
+"""What several commands read and write alike: `key=value` options, ranges, JSON."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seesay.errors import RecipeError
+
+
+def pairs(values: Sequence[str] | None, *, option: str) -> dict[str, str]:
+    """`["a.b=c", …]`, as a repeated option gives it, to `{"a.b": "c", …}`.
+
+    Raises:
+        RecipeError: no `=`, nothing before it, or the same key twice.
+    """
+    found: dict[str, str] = {}
+    for value in values or ():
+        key, equals, text = value.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            fix = f"write it as {option} key=value"
+            raise RecipeError(f"'{value}' is not key=value", where=option, fix=fix)
+        if key in found:
+            what = f"'{key}' given twice: '{found[key]}' and '{text}'"
+            raise RecipeError(what, where=option, fix="keep one of them")
+        found[key] = text
+    return found
+
+
+def span(text: str, *, option: str) -> tuple[int, int]:
+    """`"1-6"` to `(1, 6)`, `"3"` to `(3, 3)`.
+
+    Raises:
+        RecipeError: not whole numbers, or the last below the first.
+    """
+    first, dash, last = text.partition("-")
+    low, high = first.strip(), (last if dash else first).strip()
+    if not (low.isdecimal() and high.isdecimal()):
+        fix = f"write it as {option} 1-6, or {option} 3"
+        raise RecipeError(f"'{text}' is not a range of whole numbers", where=option, fix=fix)
+    if int(high) < int(low):
+        fix = f"did you mean {high}-{low}?"
+        raise RecipeError(f"the range ends at {high}, below {low}", where=option, fix=fix)
+    return int(low), int(high)
+
+
+def print_json(result: Any) -> None:
+    """Print one JSON value on standard output."""
+    print(json.dumps(plain(result), ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, paths, tuples, numpy numbers and NaN as what JSON has (NaN: null)."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if hasattr(value, "tolist"):  # numpy and torch
+        return plain(value.tolist())
+    return str(value)

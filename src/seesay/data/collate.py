@@ -1,0 +1,117 @@
+"""Examples -> packed rows -> Batch: several questions on one picture share it under a document mask.
+
+Shapes: B rows, T positions, N pictures, Q picture tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from seesay.data.text import Document
+from seesay.errors import LengthError
+from seesay.records import Batch
+
+# Rows are padded to a multiple of this, so that few distinct shapes reach the kernels.
+ROUND = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What shares one encoding of a group of pictures: their pixels (N, H, W, 3) and the documents."""
+
+    pictures: np.ndarray
+    documents: tuple[Document, ...]
+    origin: str = ""
+
+    def length(self, picture_tokens: int) -> int:
+        """Positions this row takes."""
+        return len(self.pictures) * picture_tokens + sum(len(d) for d in self.documents)
+
+
+def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list[list[int]]:
+    """Documents of these lengths into rows of at most `room` tokens (and `most` documents), in order."""
+    rows: list[list[int]] = [[]]
+    used = 0
+    for i, length in enumerate(lengths):
+        if rows[-1] and (used + length > room or len(rows[-1]) == most):
+            rows.append([])
+            used = 0
+        rows[-1].append(i)
+        used += length
+    return [row for row in rows if row]
+
+
+def fill(documents: Sequence[Document], *, room: int) -> tuple[Document, ...]:
+    """As many of the documents as fit, in order of preference: one that does not fit is passed over."""
+    taken: list[Document] = []
+    for document in documents:
+        if len(document) <= room:
+            taken.append(document)
+            room -= len(document)
+    return tuple(taken)
+
+
+def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad: int) -> Batch:
+    """Rows as one batch. Target t is the token at t + 1, where that is to be learned."""
+    longest = max(row.length(picture_tokens) for row in rows)
+    shape = (len(rows), -(-longest // ROUND) * ROUND)
+    tokens, targets = np.full(shape, pad, np.int64), np.full(shape, -1, np.int64)
+    positions, documents = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
+    groups = np.full(shape, -1, np.int64)
+    for b, row in enumerate(rows):
+        _lay(row, tokens[b], targets[b], positions[b], documents[b], groups[b],
+             picture_token=picture_token, picture_tokens=picture_tokens)  # fmt: skip
+    pictures = np.concatenate([row.pictures for row in rows])
+    batch = Batch(
+        tokens_BT=torch.from_numpy(tokens),
+        targets_BT=torch.from_numpy(targets),
+        positions_BT=torch.from_numpy(positions),
+        documents_BT=torch.from_numpy(documents),
+        groups_BT=torch.from_numpy(groups),
+        pictures_NCHW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
+        origins=tuple(row.origin for row in rows),
+    )
+    _count(batch, rows, picture_token=picture_token, picture_tokens=picture_tokens)
+    return batch
+
+
+def _lay(
+    row: Row,
+    tokens: np.ndarray,
+    targets: np.ndarray,
+    positions: np.ndarray,
+    documents: np.ndarray,
+    groups: np.ndarray,
+    *,
+    picture_token: int,
+    picture_tokens: int,
+) -> None:
+    """Write one row: its pictures as document 0, then each document with positions that restart."""
+    prefix = len(row.pictures) * picture_tokens
+    tokens[:prefix] = picture_token
+    positions[:prefix] = np.arange(prefix)
+    documents[:prefix] = 0
+    at = prefix
+    for number, document in enumerate(row.documents, start=1):
+        end = at + len(document)
+        tokens[at:end] = document.tokens
+        positions[at:end] = np.arange(prefix, prefix + len(document))
+        documents[at:end] = number
+        targets[at : end - 1] = np.where(document.learned[1:], document.tokens[1:], -1)
+        at = end
+    groups[:at] = 0
+
+
+def _count(batch: Batch, rows: Sequence[Row], *, picture_token: int, picture_tokens: int) -> None:
+    """Every row must hold exactly the picture tokens that its pictures give."""
+    found = (batch.tokens_BT == picture_token).sum(dim=1).tolist()
+    for row, has in zip(rows, found, strict=True):
+        wants = len(row.pictures) * picture_tokens
+        if has != wants:
+            raise LengthError(
+                f"{has} picture tokens stand in the text but the pictures give {wants}",
+                where=row.origin,
+                fix="take the picture mark out of the text: the template puts it in",
+            )

@@ -1,0 +1,164 @@
+"""Columns: which of a table's is the picture, the question, the answer, the caption, the label."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from seesay.errors import DataError, nearest
+
+# Role -> the names that people give it, likeliest first.
+ROLES: dict[str, tuple[str, ...]] = {
+    "image": (
+        "image", "images", "image_path", "img_path", "image_file", "img", "file_name", "filename",
+        "filepath", "file_path", "file", "path", "picture", "pictures", "photo", "图片", "图像",
+    ),
+    "question": ("question", "query", "prompt", "instruction", "问题"),
+    "sentence": ("sentence", "statement", "hypothesis", "text"),
+    "answer": ("answer", "answers", "response", "答案"),
+    "label": ("label", "labels", "class", "class_name", "标签"),
+    "caption": (
+        "caption", "captions", "text", "description", "sentence", "title", "alt_text", "alt",
+        "描述",
+    ),
+    "conversation": ("conversations", "conversation", "messages"),
+    "options": ("options", "choices"),
+    "kind": ("kind", "type", "category"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a row is: a task, the role that asks (if any) and the role that holds the truth."""
+
+    task: str
+    asks: str
+    truth: str
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that must be there."""
+        return (self.asks, self.truth) if self.asks else (self.truth,)
+
+    def __str__(self) -> str:
+        return " and ".join(self.roles)
+
+
+# The first whose roles are all there is taken.
+FORMS = (
+    Form("dialogue", "", "conversation"),
+    Form("vqa", "question", "answer"),
+    Form("vqa", "question", "label"),
+    Form("vqa", "sentence", "label"),
+    Form("vqa", "sentence", "answer"),
+    Form("caption", "", "caption"),
+    Form("classify", "", "label"),
+    Form("classify", "", "kind"),
+)
+# Tasks that learn from the same rows as another.
+SAME_ROWS = {"retrieve": "caption"}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that were found: role -> name. `kinds` are the slices to report by."""
+
+    form: Form
+    found: Mapping[str, str]
+    kinds: tuple[str, ...]
+
+    @property
+    def image(self) -> str:
+        """The picture's column."""
+        return self.found["image"]
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Every column that is read, each once."""
+        return tuple(dict.fromkeys((*self.found.values(), *self.kinds)))
+
+
+def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
+         task: str | None = None, where: str = "") -> Columns:  # fmt: skip
+    """What the columns mean, by their names or as `given` (role -> column) says.
+
+    Raises:
+        DataError: no picture column, no text columns, an unknown role or column.
+    """
+    given = _given(columns, given or {}, where)
+    roles = {role: name for role in ROLES if (name := _named(columns, role))} | given
+    if "image" not in roles:
+        raise _no_picture(columns, where)
+    form = _form(roles, set(given) - {"image", "options", "kind"}, task=task)
+    if form is None:
+        raise _no_text(columns, roles, task=task, where=where)
+    used = {"image": roles["image"]} | {role: roles[role] for role in form.roles}
+    if "options" in roles and form.asks:
+        used["options"] = roles["options"]
+    return Columns(form, used, _kinds(columns, given, set(used.values())))
+
+
+def _given(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, str]:
+    lower = {name.lower(): name for name in columns}
+    found = {}
+    for role, name in given.items():
+        if role not in ROLES:
+            what = f"'{role}' is not what a column can be"
+            raise DataError(what, where=where, fix=nearest(role, tuple(ROLES)))
+        if name.lower() not in lower:
+            fix = nearest(name, tuple(columns))
+            raise DataError(f"no column '{name}' (for {role})", where=where, fix=fix)
+        found[role] = name if name in columns else lower[name.lower()]
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _named(columns: Sequence[str], role: str) -> str | None:
+    plain = {_plain(name): name for name in reversed(columns)}
+    return next((plain[alias] for alias in ROLES[role] if alias in plain), None)
+
+
+def _form(roles: Mapping[str, str], given: set[str], *, task: str | None) -> Form | None:
+    task = SAME_ROWS.get(task or "", task)
+    forms = [form for form in FORMS if form.task == task] or FORMS
+    fits = (form for form in forms if given <= set(form.roles) <= set(roles))
+    # A column cannot both ask and answer.
+    return next((form for form in fits if roles.get(form.asks) != roles[form.truth]), None)
+
+
+def _kinds(columns: Sequence[str], given: Mapping[str, str], used: set[str]) -> tuple[str, ...]:
+    named = (given["kind"],) if "kind" in given else ()
+    known = tuple(name for name in columns if _plain(name) in ROLES["kind"])
+    return tuple(name for name in dict.fromkeys(named + known) if name not in used)
+
+
+def _no_picture(columns: Sequence[str], where: str) -> DataError:
+    if any("." in name or "/" in name for name in columns):
+        fix = "the first row looks like data: write a header before it, such as image,caption"
+    else:
+        fix = f"say which it is: columns = {{ image = ... }}; {_known('image')}"
+    return DataError(f"no picture column among {_listed(columns)}", where=where, fix=fix)
+
+
+def _no_text(columns: Sequence[str], roles: Mapping[str, str], *, task: str | None,
+             where: str) -> DataError:  # fmt: skip
+    forms = [form for form in FORMS if form.task == SAME_ROWS.get(task or "", task)] or FORMS
+    what = f"no text to learn from among {_listed(columns)}"
+    half = next((form for form in forms if set(form.roles) & set(roles)), None)
+    missing = [role for role in half.roles if role not in roles] if half else ["caption"]
+    if half and missing:
+        there = next(role for role in half.roles if role in roles)
+        what += f": a {there} but no {', '.join(missing)}"
+    needed = "; or ".join(map(str, forms))
+    fix = f'needed: {needed}. Say which is which: columns = {{ {missing[0]} = "..." }}'
+    return DataError(what, where=where, fix=fix)
+
+
+def _known(role: str) -> str:
+    return f"known names: {', '.join(ROLES[role])}"
+
+
+def _listed(columns: Sequence[str]) -> str:
+    listed = ", ".join(f"'{name}'" for name in columns[:20])
+    return f"{listed} and {len(columns) - 20} more" if len(columns) > 20 else listed

@@ -1,0 +1,145 @@
+"""Finder: what a cell of a picture column says -> a picture inside the data folder, or why not."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from seesay.data.decode import HEAD, not_a_picture, sniff
+from seesay.errors import DataError
+from seesay.records import Picture
+
+MAX_HELD = 8 * 2**30  # bytes of pictures that are held in memory
+
+
+class Refused(Exception):
+    """Why a row is broken; it becomes a `Broken` and goes no further."""
+
+
+class Finder:
+    """Finds pictures by name under `root`, and keeps one copy of those that come as bytes.
+
+    Each is looked at once: that it is there, is inside `root`, is not empty and starts like a
+    picture. Whether it decodes is for `check` and for training to see.
+    """
+
+    def __init__(self, root: Path, *, where: str) -> None:
+        self.root = os.path.abspath(root)
+        self.real = os.path.realpath(root)
+        self.where = where
+        self.held = 0
+        self._named: dict[str, tuple[Path, str] | str] = {}
+        self._folders: dict[str, str] = {}
+        self._listed: dict[str, dict[str, str]] = {}
+        self._bytes: dict[str, bytes] = {}
+
+    def find(self, cell: Any) -> tuple[tuple[Picture, ...], str]:
+        """The pictures of a cell (one or a list) and the name that they share with other rows.
+
+        Raises:
+            Refused: with the reason.
+        """
+        if isinstance(cell, str):
+            picture, group = self._by_name(cell)
+            return (picture,), group
+        cells = cell if isinstance(cell, list) else [cell]
+        if not cells:
+            raise Refused("no picture: an empty list")
+        found = [self._one(each) for each in cells]
+        return tuple(picture for picture, _ in found), "|".join(group for _, group in found)
+
+    def _one(self, cell: Any) -> tuple[Picture, str]:
+        if isinstance(cell, dict):  # Hugging Face's image column
+            cell = cell.get("bytes") if cell.get("bytes") is not None else cell.get("path")
+        if isinstance(cell, str):
+            return self._by_name(cell)
+        if isinstance(cell, bytes):
+            return self._by_bytes(cell)
+        if cell is None or cell != cell:  # NaN, pandas' empty cell
+            raise Refused("no picture: an empty cell")
+        raise Refused(f"a picture column holds a {type(cell).__name__}: {str(cell)[:40]}")
+
+    def _by_bytes(self, data: bytes) -> tuple[bytes, str]:
+        _looks_right(len(data), data[:64])
+        group = hashlib.blake2b(data, digest_size=12).hexdigest()
+        if group not in self._bytes:
+            self._hold(len(data))
+        return self._bytes.setdefault(group, data), group
+
+    def _hold(self, size: int) -> None:
+        self.held += size
+        if self.held > MAX_HELD:
+            raise DataError(
+                f"its pictures take more than {MAX_HELD} bytes of memory",
+                where=self.where,
+                fix="unpack them into a folder: files are read as they are needed",
+            )
+
+    def _by_name(self, name: str) -> tuple[Path, str]:
+        found = self._named.get(name)
+        if found is None:
+            try:
+                found = self._looked_up(name)
+            except Refused as why:
+                found = str(why)
+            self._named[name] = found
+        if isinstance(found, str):
+            raise Refused(found)
+        return found
+
+    def _looked_up(self, name: str) -> tuple[Path, str]:
+        if not name.strip():
+            raise Refused("no picture: an empty cell")
+        if name.startswith(("http://", "https://")):
+            raise Refused(f"'{name}' is a web address: download it and name the file")
+        path = os.path.normpath(os.path.join(self.root, name.strip()))
+        if "\\" in name and not os.path.exists(path):
+            path = os.path.normpath(os.path.join(self.root, name.strip().replace("\\", "/")))
+        self._inside(path, name)
+        _looks_right(*self._looked_into(path, name))
+        return Path(path), os.path.relpath(path, self.root)
+
+    def _inside(self, path: str, name: str) -> None:
+        folder = os.path.dirname(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        real = os.path.join(self._folders[folder], os.path.basename(path))
+        if os.path.islink(real):
+            real = os.path.realpath(real)
+        if not real.startswith(os.path.join(self.real, "")):
+            raise Refused(f"'{name}' is outside of the data folder {self.root}")
+
+    def _looked_into(self, path: str, name: str) -> tuple[int, bytes]:
+        try:
+            # A pipe would be waited for: what it is comes before what is in it.
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise Refused(f"'{name}' is not a file")
+            with open(path, "rb") as file:
+                return status.st_size, file.read(max(HEAD, 64))
+        except FileNotFoundError:
+            raise Refused(f"no picture '{name}'{self._hint(path)}") from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise Refused(f"'{name}' cannot be opened: {why}") from None
+
+    def _hint(self, path: str) -> str:
+        """A file of the same folder whose name differs in capitals or in the extension alone."""
+        folder = os.path.dirname(path)
+        if folder not in self._listed:
+            names = os.listdir(folder) if os.path.isdir(folder) else []
+            self._listed[folder] = {_stem(name): name for name in names}
+        near = self._listed[folder].get(_stem(os.path.basename(path)))
+        return f" (there is '{near}')" if near else ""
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0].lower()
+
+
+def _looks_right(size: int, head: bytes) -> None:
+    if size == 0:
+        raise Refused("an empty picture: 0 bytes")
+    if sniff(head) is None:
+        raise Refused(not_a_picture(head))

@@ -1,0 +1,115 @@
+"""Images: a file, bytes or an array -> an RGB picture or (H, W, 3) uint8 pixels of one size.
+
+Shapes: H height, W width, in that order everywhere but in Pillow's own (width, height).
+"""
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from seesay.data.decode import Facts, decode, encoded, inspect, name
+from seesay.errors import DataError, PictureError, nearest
+from seesay.records import Picture
+
+Fit = Literal["stretch", "pad", "crop"]
+FITS: tuple[Fit, ...] = ("stretch", "pad", "crop")
+PADDING = (127, 127, 127)  # the middle of the range: near zero once normalised
+
+
+def load(picture: Picture, *, where: str = "") -> Image.Image:
+    """The whole picture, upright, in RGB; transparent pixels are white.
+
+    Raises:
+        PictureError: empty, truncated, too large, of another format, or no picture at all.
+    """
+    return _image(picture, where)
+
+
+def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: Fit = "stretch",
+           where: str = "") -> np.ndarray:  # fmt: skip
+    """The picture as uint8 (H, W, 3) of `size` (height, width).
+
+    `fit`: "stretch" changes the proportions, "pad" keeps them and adds grey margins, "crop" keeps
+    them and cuts the longer side. An array that already has the size is returned as it is.
+
+    Raises:
+        PictureError: as `load`.
+        DataError: a size that is not positive, or an unknown `fit`.
+    """
+    height, width = _size(size)
+    if fit not in FITS:
+        raise DataError(f"unknown fit '{fit}'", fix=nearest(str(fit), FITS))
+    if isinstance(picture, np.ndarray) and picture.shape[:2] == (height, width):
+        return _checked(picture, where)
+    image = _image(picture, where, wanted=(width, height))
+    return np.array(_fitted(image, (width, height), fit))
+
+
+def examine(picture: Picture, *, where: str = "") -> Facts:
+    """Decode every pixel and say what the picture is.
+
+    Raises:
+        PictureError: as `load`.
+    """
+    if isinstance(picture, np.ndarray):
+        height, width = _checked(picture, where).shape[:2]
+        return Facts("array", "colour", width, height)
+    where = where or name(picture)
+    return inspect(encoded(picture, where), where=where)
+
+
+def _size(size: tuple[int, int] | int) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise DataError(f"a picture size of {height}x{width} is not positive", fix="height, width")
+    return height, width
+
+
+def _checked(picture: np.ndarray, where: str) -> np.ndarray:
+    right = picture.ndim == 3 and picture.shape[2] == 3 and picture.size > 0
+    if right and picture.dtype == np.uint8:
+        return picture
+    raise PictureError(
+        f"an array of shape {picture.shape} and type {picture.dtype}; expected (H, W, 3) and uint8",
+        where=where or "array",
+        fix="give RGB pixels from 0 to 255 as numpy.uint8",
+    )
+
+
+def _image(picture: Picture, where: str, *, wanted: tuple[int, int] | None = None) -> Image.Image:
+    if isinstance(picture, np.ndarray):
+        return Image.fromarray(_checked(picture, where))
+    where = where or name(picture)
+    return decode(encoded(picture, where), where=where, wanted=wanted)
+
+
+def _inside(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the same proportions that fits in `room`."""
+    scale = min(room[0] / size[0], room[1] / size[1])
+    width, height = (max(1, round(side * scale)) for side in size)
+    return min(room[0], width), min(room[1], height)
+
+
+def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    if fit == "pad":
+        inner = _resized(image, _inside(image.size, size))
+        page = Image.new("RGB", size, PADDING)
+        page.paste(inner, ((size[0] - inner.width) // 2, (size[1] - inner.height) // 2))
+        return page
+    return _resized(image, size, box=_middle(image.size, size) if fit == "crop" else None)
+
+
+def _middle(size: tuple[int, int], shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest box in the middle of `size` with the proportions of `shape`."""
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    left, top = (size[0] - shape[0] * scale) / 2, (size[1] - shape[1] * scale) / 2
+    return max(left, 0.0), max(top, 0.0), size[0] - max(left, 0.0), size[1] - max(top, 0.0)
+
+
+def _resized(image: Image.Image, size: tuple[int, int],
+             box: tuple[float, float, float, float] | None = None) -> Image.Image:  # fmt: skip
+    if image.size == size and box in (None, (0.0, 0.0, *size)):
+        return image
+    # Pillow's filters widen when shrinking, so this is antialiased both ways.
+    return image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)

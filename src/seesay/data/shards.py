@@ -1,0 +1,135 @@
+"""Shards: webdataset tar files -> rows; the files of one name are one sample."""
+
+import json
+import tarfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seesay.data.decode import EXTENSIONS
+from seesay.data.tables import Row, Table, decoded
+from seesay.errors import DataError
+from seesay.records import Origin
+
+# A file's ending -> the column that its text is.
+TEXTS = {".txt": "caption", ".cls": "label"}
+ENDINGS = (*TEXTS, ".json")
+
+
+def table(paths: Sequence[Path]) -> Table:
+    """The samples of tar shards: pictures with `.json`, `.txt` (caption) or `.cls` (class) beside.
+
+    Texts are read at once, pictures when the rows are.
+
+    Raises:
+        DataError: not a tar file, cut short, or without samples.
+    """
+    samples = {path: _index(path) for path in paths}
+    columns: dict[str, None] = {"image": None}
+    for found in samples.values():
+        for _, row, _ in found:
+            columns.update(dict.fromkeys(row if not isinstance(row, str) else ()))
+    where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    if not any(samples.values()):
+        fix = f"needed: 0001.png and 0001.json; pictures end in {', '.join(EXTENSIONS)}"
+        raise DataError("no samples in it", where=where, fix=fix)
+
+    def rows(wanted: Collection[str]) -> Iterator[Row]:
+        for path, found in samples.items():
+            yield from _with_pictures(path, found)
+
+    return Table(where, "tar shards", tuple(columns), rows, paths[0].parent, {})
+
+
+_Sample = tuple[Origin, Mapping[str, Any] | str, list[tarfile.TarInfo]]
+
+
+def _index(path: Path) -> list[_Sample]:
+    with _tar(path) as tar:
+        files: dict[str, dict[str, tarfile.TarInfo]] = {}
+        twice = set()
+        for member in _members(tar, path):
+            key, ending = _key(member.name)
+            twice |= {key} if ending in files.setdefault(key, {}) else set()
+            files[key][ending] = member
+        return [
+            _sample(path, key, found, tar, twice=key in twice) for key, found in files.items()
+        ]
+
+
+def _tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, "r:")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        fix = "write or download it again; a .tar.gz is unpacked first"
+        raise DataError(f"not a tar file: {error}", where=str(path), fix=fix) from None
+
+
+def _members(tar: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
+    known = (*EXTENSIONS, *ENDINGS)
+    try:
+        members = tar.getmembers()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        fix = "write or download it again"
+        raise DataError(f"cut short: {error}", where=str(path), fix=fix) from None
+    return [m for m in members if m.isfile() and m.name.lower().endswith(known)]
+
+
+def _key(name: str) -> tuple[str, str]:
+    """A member's sample and its ending: what comes before and after the first dot."""
+    folder, slash, last = name.rpartition("/")
+    stem, dot, ending = last.partition(".")
+    return folder + slash + stem, dot + ending.lower()
+
+
+def _sample(path: Path, key: str, files: Mapping[str, tarfile.TarInfo], tar: tarfile.TarFile, *,
+            twice: bool) -> _Sample:  # fmt: skip
+    origin = Origin(f"{path}/{key}")
+    pictures = [files[ending] for ending in sorted(files) if ending.endswith(EXTENSIONS)]
+    if twice:
+        return origin, "two files of the same name", pictures
+
+    def content(member: tarfile.TarInfo) -> bytes:
+        file = tar.extractfile(member)
+        return file.read() if file else b""
+
+    texts = {e: lambda m=m: content(m) for e, m in files.items() if e.endswith(ENDINGS)}
+    return origin, fields(texts, key), pictures
+
+
+def fields(texts: Mapping[str, Callable[[], bytes]], name: str) -> Mapping[str, Any] | str:
+    """The columns in the text files of a sample (ending -> content), or why they cannot be read."""
+    found: dict[str, Any] = {}
+    for ending, content in texts.items():
+        try:
+            text = decoded(content(), name + ending)
+            found |= _json(text) if ending.endswith(".json") else {_column(ending): text}
+        except DataError as error:
+            return f"{Path(name).name}{ending} is {error.what}"
+        except (ValueError, RecursionError) as error:
+            return f"{Path(name).name}{ending} is not JSON: {error}"
+    return found
+
+
+def _column(ending: str) -> str:
+    return next(column for last, column in TEXTS.items() if ending.endswith(last))
+
+
+def _json(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"a {type(value).__name__}; expected an object with named columns")
+    return value
+
+
+def _with_pictures(path: Path, samples: Sequence[_Sample]) -> Iterator[Row]:
+    with open(path, "rb") as file:
+        for origin, row, members in samples:
+            if isinstance(row, str):
+                yield origin, row
+                continue
+            pictures = []
+            for member in members:
+                file.seek(member.offset_data)
+                pictures.append(file.read(member.size))
+            yield origin, {**row, "image": pictures}

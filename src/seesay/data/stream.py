@@ -1,0 +1,230 @@
+"""The stream: (step, progress) -> Batch, from mixtures of sources, through a curriculum.
+
+Shapes: B rows, H W pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from seesay.config import DataConfig, SourceConfig, StageConfig
+from seesay.data import images, order
+from seesay.data.collate import Row, collate, fill, split
+from seesay.data.text import Text
+from seesay.errors import DataError, PictureError
+from seesay.records import Batch, Example
+
+# A file source keeps decoded pictures up to this many bytes: small sets are decoded once.
+KEPT_BYTES = 1 << 29
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a model takes in: picture size (height, width), its tokens in the text, tokens a row."""
+
+    size: tuple[int, int]
+    picture_tokens: int
+    row_tokens: int
+    how: str = "stretch"
+
+    @property
+    def room(self) -> int:
+        """Tokens left for text in a row of one picture."""
+        return self.row_tokens - self.picture_tokens
+
+
+class SceneRows:
+    """Rows drawn without end: a picture with its caption and as many questions as fit."""
+
+    def __init__(self, config: SourceConfig, *, text: Text, fit: Fit, seed: int) -> None:
+        self.config, self.text, self.fit, self.seed = config, text, fit, seed
+
+    def row(self, index: int, stage: StageConfig | None) -> Row:
+        """The row at an index, by the rules of a stage of the curriculum."""
+        from seesay import scenes
+
+        rules = self.config if stage is None else staged(self.config, stage)
+        world = scenes.World(
+            seed=self.seed, split="train", objects=rules.objects, language=rules.language
+        )
+        examples = scenes.examples(
+            world,
+            index,
+            questions=rules.questions,
+            captions=rules.captions,
+            kinds=rules.kinds,
+            caption_styles=rules.caption_styles,
+            resolution=self.fit.size[0],
+        )
+        documents = [self.text.encode(e.turns, limit=self.fit.room) for e in examples]
+        pixels = examples[0].images[0]
+        assert isinstance(pixels, np.ndarray)
+        return Row(pixels[None], fill(documents, room=self.fit.room), str(examples[0].origin))
+
+
+class FileRows:
+    """Rows of a finite source: each group of pictures with its questions, split where too long."""
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        *,
+        text: Text,
+        fit: Fit,
+        seed: int,
+        flip: bool,
+        shift: int,
+    ) -> None:
+        self.text, self.fit, self.seed, self.flip, self.shift = text, fit, seed, flip, shift
+        self.examples = examples
+        self.rows = self._plan(examples)
+        self._kept: dict[str, np.ndarray] = {}
+        self._kept_bytes = 0
+
+    def _plan(self, examples: Sequence[Example]) -> list[list[int]]:
+        """Indices of the examples of each row."""
+        groups: dict[str, list[int]] = {}
+        for i, example in enumerate(examples):
+            groups.setdefault(example.group or str(example.origin), []).append(i)
+        rows: list[list[int]] = []
+        for members in groups.values():
+            room = self._room(examples[members[0]])
+            lengths = [len(self._document(examples[i], room)) for i in members]
+            rows += [[members[i] for i in row] for row in split(lengths, room=room)]
+        return rows
+
+    def _room(self, example: Example) -> int:
+        room = self.fit.row_tokens - len(example.images) * self.fit.picture_tokens
+        if room < 2:
+            raise DataError(
+                f"{len(example.images)} pictures take "
+                f"{len(example.images) * self.fit.picture_tokens} tokens, a row holds "
+                f"{self.fit.row_tokens}",
+                where=str(example.origin),
+                fix="raise data.row_tokens, or model.connector.factor",
+            )
+        return room
+
+    def _document(self, example: Example, room: int):
+        return self.text.encode(example.turns, limit=room, where=str(example.origin))
+
+    def row(self, index: int, stage: StageConfig | None) -> Row:
+        """The `index`-th row read; epochs follow each other in orders of their own."""
+        del stage
+        place = order.permuted(index, size=len(self.rows), seed=self.seed)
+        examples = [self.examples[i] for i in self.rows[place]]
+        room = self._room(examples[0])
+        pixels = np.stack([self._pixels(examples[0], i) for i in range(len(examples[0].images))])
+        pixels = augment(pixels, flip=self.flip, shift=self.shift, seed=(self.seed, index))
+        documents = tuple(self._document(e, room) for e in examples)
+        return Row(pixels, documents, str(examples[0].origin))
+
+    def _pixels(self, example: Example, number: int) -> np.ndarray:
+        key = f"{example.group or example.origin}#{number}"
+        if key in self._kept:
+            return self._kept[key]
+        pixels = images.pixels(
+            example.images[number], size=self.fit.size, fit=self.fit.how, where=str(example.origin)
+        )
+        if self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
+            self._kept[key] = pixels
+            self._kept_bytes += pixels.nbytes
+        return pixels
+
+
+def augment(pixels: np.ndarray, *, flip: bool, shift: int, seed: tuple[int, int]) -> np.ndarray:
+    """Pictures (N, H, W, 3) mirrored at random and moved by up to `shift` pixels, edges repeated."""
+    if not flip and not shift:
+        return pixels
+    random = np.random.Generator(np.random.PCG64(seed))
+    if flip and random.random() < 0.5:
+        pixels = pixels[:, :, ::-1]
+    if shift:
+        down, right = random.integers(0, 2 * shift + 1, size=2)
+        wide = np.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="edge")
+        height, width = pixels.shape[1:3]
+        pixels = wide[:, down : down + height, right : right + width]
+    return np.ascontiguousarray(pixels)
+
+
+def staged(source: SourceConfig, stage: StageConfig) -> SourceConfig:
+    """A source's settings with a stage's laid over them."""
+    names = ("objects", "questions", "captions", "kinds", "caption_styles")
+    changes = {name: getattr(stage, name) for name in names if getattr(stage, name) is not None}
+    return replace(source, **changes)
+
+
+class Stream(Dataset):
+    """Batches by (step, progress): the same pair gives the same batch on every machine."""
+
+    def __init__(
+        self,
+        sources: Sequence[SceneRows | FileRows],
+        *,
+        config: DataConfig,
+        text: Text,
+        fit: Fit,
+        batch: int,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.sources, self.config, self.text, self.fit = sources, config, text, fit
+        self.batch, self.rank, self.ranks = batch, rank, ranks
+        self.weights = tuple(source.weight for source in config.sources)
+
+    def stage(self, progress: float) -> StageConfig | None:
+        """The stage of the curriculum at a share of training."""
+        return next((s for s in self.config.stages if progress < s.until), None)
+
+    def __getitem__(self, key: tuple[int, float]) -> Batch:
+        step, progress = key
+        stage = self.stage(progress)
+        places = order.shares(step, batch=self.batch * self.ranks, weights=self.weights)
+        rows, skipped = [], []
+        for source, index in places[self.rank :: self.ranks]:
+            row = self._row(source, index, stage, skipped)
+            if row is not None:
+                rows.append(row)
+        if not rows:
+            raise DataError(
+                f"none of the {len(skipped)} pictures of a batch could be read",
+                where=skipped[0].splitlines()[0],
+                fix="run `seesay data check` on the data",
+            )
+        made = collate(
+            rows,
+            picture_token=self.text.picture,
+            picture_tokens=self.fit.picture_tokens,
+            pad=self.text.pad,
+        )
+        return replace(made, skipped=tuple(skipped))
+
+    def _row(
+        self, source: int, index: int, stage: StageConfig | None, skipped: list[str]
+    ) -> Row | None:
+        try:
+            return self.sources[source].row(index, stage)
+        except PictureError as error:
+            skipped.append(str(error))
+            return None
+
+
+def loader(stream: Stream, steps: order.Steps, *, workers: int) -> torch.utils.data.DataLoader:
+    """Batches in order, made ahead by worker processes (none: in this one)."""
+    return torch.utils.data.DataLoader(
+        stream,
+        batch_size=None,
+        sampler=steps,  # type: ignore[arg-type]
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=False,
+        worker_init_fn=_one_thread if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

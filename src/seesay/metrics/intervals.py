@@ -1,0 +1,174 @@
+"""95 % intervals: Wilson's for proportions, the bootstrap for the rest, both by picture.
+
+Questions on one picture stand or fall together, so a hundred questions on ten pictures tell less
+than a hundred on a hundred. Shapes: N examples, G groups (pictures), K columns a score is made of,
+R resamples.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from seesay.errors import SeesayError
+
+Numbers = Sequence[float] | Sequence[int] | Sequence[bool] | np.ndarray
+
+Z = 1.959963984540054  # the standard normal's 97.5 % point
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score, its 95 % interval, and how many examples it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Plain numbers, for JSON."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A score before its examples are summed: `combine(sum of rows)`.
+
+    A mean has rows (value, 1); corpus BLEU has rows of n-gram counts. Kept in rows so that any part
+    of the examples (a slice, a resample) can be scored without asking again.
+    """
+
+    rows: Float[np.ndarray, "N K"]
+    combine: Callable[[Float[np.ndarray, " K"]], float]
+    is_proportion: bool = False
+
+    @property
+    def value(self) -> float:
+        """The score over every row."""
+        return float(self.combine(self.rows.sum(axis=0)))
+
+    def take(self, index: Int[np.ndarray, " M"] | Sequence[int]) -> "Measure":
+        """The same score over some of the examples."""
+        return Measure(self.rows[np.asarray(index)], self.combine, self.is_proportion)
+
+
+def mean(values: Numbers) -> Measure:
+    """The mean of a number an example has."""
+    return Measure(_with_ones(values), _ratio)
+
+
+def proportion(right: Numbers) -> Measure:
+    """The share of examples that are right."""
+    return Measure(_with_ones(right), _ratio, is_proportion=True)
+
+
+def _with_ones(values: Numbers) -> Float[np.ndarray, "N 2"]:
+    column = np.asarray(values, dtype=float)
+    return np.stack([column, np.ones_like(column)], axis=1)
+
+
+def _ratio(sums: Float[np.ndarray, " K"]) -> float:
+    return float(sums[0] / sums[1])
+
+
+def score(measure: Measure, groups: Sequence[Hashable], *, seed: int = 0, name: str = "") -> Score:
+    """A measure's value and 95 % interval, its examples clustered by `groups` (one each)."""
+    num_examples = len(measure.rows)
+    if num_examples != len(groups):
+        raise SeesayError(f"score '{name}' has {num_examples} rows for {len(groups)} examples")
+    value = measure.value if num_examples else math.nan
+    if not math.isfinite(value):
+        raise SeesayError(f"score '{name}' over {num_examples} examples is {value}, not a number")
+    if measure.is_proportion:
+        low, high = proportion_interval(measure.rows[:, 0], groups)
+    else:
+        low, high = bootstrap(measure, groups, seed=seed)
+    return Score(value, min(low, value), max(high, value), num_examples)
+
+
+def wilson(rate: float | int, n: float | int) -> tuple[float, float]:
+    """95 % interval of a proportion seen in `n` independent tries. Source: Wilson, JASA 1927."""
+    centre = (rate + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(rate * (1 - rate) / n + Z**2 / (4 * n**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def proportion_interval(right: Numbers, groups: Sequence[Hashable]) -> tuple[float, float]:
+    """Wilson's interval at the effective number of examples, N over the design effect.
+
+    The design effect is the variance of the mean between pictures over what it would be were all
+    examples independent, never taken below 1. One example a picture gives Wilson's own interval.
+    Source: Kish, Survey Sampling, 1965; Korn and Graubard, Survey Methodology 1998.
+    """
+    values = np.asarray(right, dtype=float)
+    rate = float(values.mean())
+    return wilson(rate, len(values) / _design_effect(values, rate, groups))
+
+
+def _design_effect(values: np.ndarray, rate: float, groups: Sequence[Hashable]) -> float:
+    num_examples, sums_GK = len(values), _sum_by_group(_with_ones(values), groups)
+    num_groups = len(sums_GK)
+    independent = rate * (1 - rate) / max(1, num_examples - 1)
+    if num_groups < 2 or independent == 0:
+        # One picture tells nothing of other pictures: as if its questions were a single one.
+        return float(num_examples) if num_groups < 2 else 1.0
+    residuals = sums_GK[:, 0] - rate * sums_GK[:, 1]
+    between = num_groups / (num_groups - 1) * float(residuals @ residuals) / num_examples**2
+    return max(1.0, between / independent)
+
+
+def bootstrap(
+    measure: Measure, groups: Sequence[Hashable], *, resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval from resampling whole pictures with replacement.
+
+    A single picture gives no width: low and high are the value itself. Source: Efron and
+    Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13; clusters: Field and Welsh,
+    JRSS-B 2007.
+    """
+    sums_GK = _sum_by_group(measure.rows, groups)
+    random = np.random.default_rng(seed)
+    values = [measure.combine(_resample(sums_GK, random)) for _ in range(resamples)]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def paired_difference(
+    ours: Measure,
+    theirs: Measure,
+    groups: Sequence[Hashable],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Score:
+    """Ours minus theirs on the same examples, with the bootstrap's 95 % interval by picture.
+
+    Both are resampled together, so what they share (easy pictures, hard ones) cancels.
+    """
+    if len(ours.rows) != len(theirs.rows):
+        raise SeesayError(f"{len(ours.rows)} examples against {len(theirs.rows)}: not a pair")
+    width = ours.rows.shape[1]
+
+    def difference(sums: np.ndarray) -> float:
+        return ours.combine(sums[:width]) - theirs.combine(sums[width:])
+
+    both = Measure(np.concatenate([ours.rows, theirs.rows], axis=1), difference)
+    low, high = bootstrap(both, groups, resamples=resamples, seed=seed)
+    return Score(both.value, low, high, len(both.rows))
+
+
+def _sum_by_group(rows: Float[np.ndarray, "N K"], groups: Sequence[Hashable]) -> np.ndarray:
+    numbers: dict[Hashable, int] = {}
+    index = [numbers.setdefault(group, len(numbers)) for group in groups]
+    sums_GK = np.zeros((len(numbers), rows.shape[1]))
+    np.add.at(sums_GK, index, rows)
+    return sums_GK
+
+
+def _resample(sums_GK: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    num_groups = len(sums_GK)
+    weights = np.bincount(random.integers(num_groups, size=num_groups), minlength=num_groups)
+    return weights @ sums_GK

@@ -1,0 +1,229 @@
+"""Families: how pictures and words meet.
+
+Shapes: B rows, T positions, D text width, N pictures, Q picture tokens, Y vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+
+from seesay.config import ModelConfig, TextConfig, VisionConfig
+from seesay.errors import LengthError, RecipeError
+from seesay.model import connectors, layers, vision
+from seesay.model.layers import LayerCache, Record
+from seesay.model.text import Decoder
+
+
+def visible(
+    documents: Int[Tensor, "B T"], groups: Int[Tensor, "B T"], *, queries: slice = slice(None)
+) -> Bool[Tensor, "B 1 t T"]:
+    """Who may look at whom in packed rows: an earlier position of the same group that is a picture's
+    (document 0) or of the same document; pictures of a group see each other both ways.
+    """
+    positions = torch.arange(documents.shape[1], device=documents.device)
+    earlier = positions[None, queries, None] >= positions[None, None, :]
+    document_Bt1, group_Bt1 = documents[:, queries, None], groups[:, queries, None]
+    document_B1T, group_B1T = documents[:, None, :], groups[:, None, :]
+    same_group = (group_Bt1 == group_B1T) & (document_B1T >= 0)
+    both_pictures = (document_Bt1 == 0) & (document_B1T == 0)
+    same_document = (document_B1T == 0) | (document_Bt1 == document_B1T)
+    return (same_group & same_document & (earlier | both_pictures))[:, None]
+
+
+class Prefix(nn.Module):
+    """Picture tokens stand among the words of a causal decoder (LLaVA, arXiv:2304.08485).
+
+    h = decoder([connector(vision(picture)); embed(words)]), logits = head(h).
+    """
+
+    can = ("answer", "choose", "caption")
+
+    def __init__(
+        self, *, vision: nn.Module, connector: nn.Module, text: Decoder, picture_token: int
+    ) -> None:
+        super().__init__()
+        self.vision, self.connector, self.text = vision, connector, text
+        self.picture_token = picture_token
+
+    def see(
+        self,
+        pictures: UInt8[Tensor, "N C H W"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N Q D"]:
+        """Pictures as tokens of the text side's width."""
+        return self.connector(self.vision(pictures, fused=fused, record=record))
+
+    def embed(
+        self, tokens: Int[Tensor, "B T"], seen: Float[Tensor, "N Q D"]
+    ) -> Float[Tensor, "B T D"]:
+        """Words embedded, pictures put where the picture token stands, in order."""
+        x_BTD = self.text.embed(tokens).to(seen.dtype)
+        place_BT = tokens == self.picture_token
+        wanted, given = int(place_BT.sum()), seen.shape[0] * seen.shape[1]
+        if wanted != given:
+            raise LengthError(
+                f"the text has room for {wanted} picture tokens but the pictures give {given} "
+                f"({seen.shape[0]} pictures of {seen.shape[1]})",
+                fix="render the text with this model's own template, one mark a picture",
+            )
+        return x_BTD.masked_scatter(place_BT[..., None], seen)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        *,
+        pictures: UInt8[Tensor, "N C H W"],
+        positions: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        groups: Int[Tensor, "B T"],
+        select: Bool[Tensor, "B T"] | None = None,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "*rows Y"]:
+        """Logits at every position (B, T, Y), or at the selected ones only (M, Y)."""
+        x_BTD = self.embed(tokens, self.see(pictures, fused=fused, record=record))
+        bias = layers.mask_bias(visible(documents, groups), _compute_type(x_BTD))
+        h_BTD = self.text(x_BTD, positions=positions, bias=bias, fused=fused, record=record)
+        return self.text.logits(h_BTD if select is None else h_BTD[select])
+
+    def decode(
+        self,
+        tokens: Int[Tensor, "B t"],
+        *,
+        seen: Float[Tensor, "N Q D"] | None,
+        positions: Int[Tensor, "B t"],
+        documents: Int[Tensor, "B T"],
+        groups: Int[Tensor, "B T"],
+        caches: Sequence[LayerCache],
+        fused: bool = False,
+    ) -> Float[Tensor, "B t Y"]:
+        """The next positions' logits; `documents` and `groups` cover the cached ones and these."""
+        x_BtD = self.text.embed(tokens) if seen is None else self.embed(tokens, seen)
+        allowed = visible(documents, groups, queries=slice(-tokens.shape[1], None))
+        bias = layers.mask_bias(allowed, _compute_type(x_BtD))
+        h_BtD = self.text(x_BtD, positions=positions, bias=bias, caches=caches, fused=fused)
+        return self.text.logits(h_BtD)
+
+
+def _compute_type(x: Tensor) -> torch.dtype:
+    """What attention scores come in: autocast's type where it is on."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Prefix:
+    """A model with fresh weights."""
+    text = build_text(config.text, vocabulary=vocabulary)
+    model = Prefix(
+        vision=build_vision(config.vision),
+        connector=build_connector(config),
+        text=text,
+        picture_token=picture_token,
+    )
+    layers.initialise(model)
+    return model
+
+
+def build_vision(config: VisionConfig) -> nn.Module:
+    """The vision side a recipe asks for."""
+    normalise = vision.Normalise(mean=config.mean, deviation=config.deviation)
+    if config.kind == "resnet":
+        widths = (*config.stem_widths[:-1], config.width)
+        return vision.ResNet(
+            normalise=normalise,
+            widths=widths,
+            depths=config.stem_residuals,
+            stride=2,
+            norm=layers.norm(config.norms, config.width),
+        )
+    height, width = patch_grid(config)
+    return vision.VisionTransformer(
+        normalise=normalise,
+        stem=_stem(config),
+        positions=torch.randn(height * width, config.width) * 0.02,
+        blocks=layers.stack(
+            depth=config.depth,
+            width=config.width,
+            num_heads=config.num_heads,
+            mlp_inner=int(config.width * config.mlp_ratio),
+            activation=config.activation,
+            norms=config.norms,
+            head_norm=config.head_norm,
+        ),
+        norm=layers.norm(config.norms, config.width),
+    )
+
+
+def _stem(config: VisionConfig) -> nn.Module:
+    if config.stem == "patch":
+        return vision.PatchStem(patch=config.patch, width=config.width)
+    return vision.ConvStem(
+        widths=config.stem_widths, width=config.width, residuals=config.stem_residuals
+    )
+
+
+def patch_grid(config: VisionConfig) -> tuple[int, int]:
+    """Patches down and across."""
+    patch = config.patch if config.stem == "patch" else 2 ** len(config.stem_widths)
+    height, width = config.size
+    if config.kind == "vit" and (height % patch or width % patch):
+        raise RecipeError(
+            f"a picture of {height}×{width} does not divide into patches of {patch}",
+            where="model.vision.image_size",
+            fix=f"use multiples of {patch}",
+        )
+    return -(-height // patch), -(-width // patch)
+
+
+def build_connector(config: ModelConfig) -> nn.Module:
+    """The connector a recipe asks for."""
+    widths = {"vision_width": config.vision.width, "text_width": config.text.width}
+    kind = config.connector.kind
+    if kind == "pixel_shuffle":
+        return connectors.PixelShuffle(
+            **widths, factor=config.connector.factor, grid=patch_grid(config.vision)
+        )
+    return {"linear": connectors.Linear, "mlp": connectors.Perceptron}[kind](**widths)
+
+
+def picture_tokens(config: ModelConfig) -> int:
+    """How many positions one picture takes in the text."""
+    height, width = patch_grid(config.vision)
+    fold = config.connector.factor if config.connector.kind == "pixel_shuffle" else 1
+    if height % fold or width % fold:
+        raise RecipeError(
+            f"a grid of {height}×{width} patches does not fold by {fold}",
+            where="model.connector.factor",
+            fix="choose a factor that divides both",
+        )
+    return (height // fold) * (width // fold)
+
+
+def build_text(config: TextConfig, *, vocabulary: int) -> Decoder:
+    """The decoder a recipe asks for."""
+    head_width = config.width // config.num_heads
+    rotates = config.positions == "rotary"
+    rotary = layers.Rotary(width=head_width, base=config.rotary_base) if rotates else None
+    return Decoder(
+        embedding=nn.Embedding(vocabulary, config.width),
+        rotary=rotary,
+        positions=None if rotates else nn.Embedding(config.context, config.width),
+        blocks=layers.stack(
+            depth=config.depth,
+            width=config.width,
+            num_heads=config.num_heads,
+            num_kv_heads=config.num_kv_heads,
+            mlp_inner=int(config.width * config.mlp_ratio),
+            activation=config.activation,
+            gated=config.gated,
+            norms=config.norms,
+            head_norm=config.head_norm,
+            rotary=rotary,
+            dropout=config.dropout,
+        ),
+        norm=layers.norm(config.norms, config.width),
+    )

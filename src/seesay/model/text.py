@@ -1,0 +1,74 @@
+"""The text side: a causal decoder.
+
+Shapes: B rows, T positions, D width, Y vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from seesay.model.layers import Block, LayerCache, Record, Rotary
+
+
+class Decoder(nn.Module):
+    """Embedded tokens through causal blocks to the vocabulary (GPT-2; Llama, arXiv:2302.13971).
+
+    Args:
+        embedding: tokens -> vectors; also the head, transposed, unless `head` is given.
+        positions: learned table of positions (GPT-2), or None where the blocks turn theirs (`rotary`).
+        cap: softly limits logits to ±cap (Gemma 2, arXiv:2408.00118), or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        embedding: nn.Embedding,
+        blocks: Sequence[Block] | nn.ModuleList,
+        norm: nn.Module,
+        rotary: Rotary | None = None,
+        positions: nn.Embedding | None = None,
+        head: nn.Linear | None = None,
+        cap: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.embedding, self.positions = embedding, positions
+        self.blocks, self.norm = nn.ModuleList(blocks), norm
+        self.rotary, self.head, self.cap = rotary, head, cap
+
+    def embed(self, tokens_BT: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
+        """Vectors of tokens."""
+        return self.embedding(tokens_BT)
+
+    def forward(
+        self,
+        x_BTD: Float[Tensor, "B T D"],
+        *,
+        positions: Int[Tensor, "B T"],
+        bias: Tensor | None = None,
+        caches: Sequence[LayerCache] | None = None,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Features after the last norm; `bias` says who may look at whom, (B, 1, T, S)."""
+        if self.positions is not None:
+            x_BTD = x_BTD + self.positions(positions)
+        angles = self.rotary.angles(positions) if self.rotary is not None else None
+        for i, block in enumerate(self.blocks):
+            x_BTD = block(
+                x_BTD,
+                bias=bias,
+                angles=angles,
+                cache=caches[i] if caches is not None else None,
+                fused=fused,
+                record=record,
+                name=f"text.blocks.{i}",
+            )
+        return self.norm(x_BTD)
+
+    def logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B Y"]:
+        """Scores of every token of the vocabulary, before softmax."""
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        logits = features @ weight.to(features.dtype).T
+        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)

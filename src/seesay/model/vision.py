@@ -1,0 +1,189 @@
+"""The vision side: a vision transformer with a patch or convolutional stem, and a small ResNet.
+
+Shapes: N pictures, C channels, H W pixels, P patches (rows of the grid, left to right), V width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from seesay.model.layers import Block, Record
+
+
+class Normalise(nn.Module):
+    """Bytes 0-255 to floats with the given mean and deviation a channel (of values from 0 to 1)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, *, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
+
+    def forward(self, pixels: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        return (pixels.float() / 255 - self.mean) / self.deviation
+
+
+class PatchStem(nn.Module):
+    """One linear map a patch (ViT, arXiv:2010.11929, equation 1)."""
+
+    def __init__(self, *, patch: int, width: int, bias: bool = True) -> None:
+        super().__init__()
+        self.patch = patch
+        self.project = nn.Conv2d(3, width, patch, stride=patch, bias=bias)
+
+    def forward(self, pixels: Float[Tensor, "N C H W"]) -> Float[Tensor, "N V h w"]:
+        return self.project(pixels)
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels at each place of a (N, C, H, W) map, without a bias."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x_NCHW: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
+        # On maps kept channels-last this is one pass over memory as it lies.
+        x_NHWC = x_NCHW.permute(0, 2, 3, 1)
+        return F.layer_norm(x_NHWC, self.weight.shape, self.weight).permute(0, 3, 1, 2)
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions beside a residual path (ResNet's basic block, arXiv:1512.03385)."""
+
+    def __init__(self, *, width_in: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = ChannelNorm(width_in), ChannelNorm(width)
+        self.conv1 = nn.Conv2d(width_in, width, 3, stride=stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        same = width_in == width and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(width_in, width, 1, stride, bias=False)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N c h w"]:
+        h = F.relu(self.norm1(x))
+        return self.shortcut(x) + self.conv2(F.relu(self.norm2(self.conv1(h))))
+
+
+class ConvStem(nn.Module):
+    """Stride-2 3×3 convolutions down to the patch grid ("Early convolutions", arXiv:2106.14881).
+
+    Args:
+        widths: channels after each halving; their number sets the patch: 2 ** len(widths).
+        width: of the patches given out, by a final 1×1 convolution.
+        residuals: residual blocks after each halving.
+    """
+
+    def __init__(self, *, widths: Sequence[int], width: int, residuals: Sequence[int]) -> None:
+        super().__init__()
+        self.patch = 2 ** len(widths)
+        steps: list[nn.Module] = []
+        width_in = 3
+        for channels, count in zip(widths, residuals, strict=True):
+            steps += [
+                nn.Conv2d(width_in, channels, 3, stride=2, padding=1, bias=False),
+                ChannelNorm(channels),
+                nn.ReLU(),
+            ]
+            steps += [Residual(width_in=channels, width=channels) for _ in range(count)]
+            width_in = channels
+        self.steps = nn.Sequential(*steps)
+        self.project = nn.Conv2d(width_in, width, 1)
+
+    def forward(self, pixels: Float[Tensor, "N C H W"]) -> Float[Tensor, "N V h w"]:
+        return self.project(self.steps(pixels.contiguous(memory_format=torch.channels_last)))
+
+
+class VisionTransformer(nn.Module):
+    """Patches through bidirectional blocks (ViT, arXiv:2010.11929).
+
+    Args:
+        normalise, stem: bytes -> floats -> grid of patches.
+        positions: learned (1 + P or P, V) table, or None; the first row is the class token's.
+        class_token: (V,) summary token put before the patches (CLIP, ViT), or None (SigLIP).
+        pre_norm: before the blocks (CLIP). `norm`: after them.
+    """
+
+    def __init__(
+        self,
+        *,
+        normalise: nn.Module,
+        stem: nn.Module,
+        blocks: Sequence[Block] | nn.ModuleList,
+        norm: nn.Module,
+        positions: Tensor | None = None,
+        class_token: Tensor | None = None,
+        pre_norm: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalise, self.stem = normalise, stem
+        self.positions = nn.Parameter(positions) if positions is not None else None
+        self.class_token = nn.Parameter(class_token) if class_token is not None else None
+        self.pre_norm = pre_norm or nn.Identity()
+        self.blocks, self.norm = nn.ModuleList(blocks), norm
+
+    def forward(
+        self,
+        pixels: UInt8[Tensor, "N C H W"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N P V"]:
+        x_NPV = rearrange(self.stem(self.normalise(pixels)), "N V h w -> N (h w) V")
+        if self.class_token is not None:
+            x_NPV = torch.cat((self.class_token.expand(len(x_NPV), 1, -1), x_NPV), dim=1)
+        if self.positions is not None:
+            x_NPV = x_NPV + self.positions
+        x_NPV = self.pre_norm(x_NPV)
+        for i, block in enumerate(self.blocks):
+            x_NPV = block(x_NPV, fused=fused, record=record, name=f"vision.blocks.{i}")
+        return self.norm(x_NPV)
+
+
+class ResNet(nn.Module):
+    """A small residual network (arXiv:1512.03385, pre-activation) that gives its last grid as patches.
+
+    Args:
+        widths: channels of each stage; every stage but the first halves the grid.
+        depths: blocks in each stage.
+        stride: of the first convolution.
+    """
+
+    def __init__(
+        self,
+        *,
+        normalise: nn.Module,
+        widths: Sequence[int],
+        depths: Sequence[int],
+        stride: int,
+        norm: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.stem = nn.Conv2d(3, widths[0], 3, stride=stride, padding=1, bias=False)
+        blocks: list[nn.Module] = []
+        width_in = widths[0]
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            for i in range(depth):
+                step = 2 if stage > 0 and i == 0 else 1
+                blocks.append(Residual(width_in=width_in, width=width, stride=step))
+                width_in = width
+        self.blocks, self.norm = nn.Sequential(*blocks), norm
+
+    def forward(
+        self,
+        pixels: UInt8[Tensor, "N C H W"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N P V"]:
+        x = self.stem(self.normalise(pixels).contiguous(memory_format=torch.channels_last))
+        x_NPV = self.norm(rearrange(self.blocks(x), "N V h w -> N (h w) V"))
+        if record is not None:
+            record["vision.features"] = x_NPV
+        return x_NPV

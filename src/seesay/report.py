@@ -1,0 +1,375 @@
+"""Report: an evaluation, a training log and their pictures -> one HTML file that needs nothing else.
+
+The template beside this file, `report.html.j2`, says how it looks; here is what it shows.
+"""
+
+import base64
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seesay.data import images
+from seesay.evaluate import Evaluation, Record, Score, merge
+from seesay.metrics.evaluation import Scores, is_share, shown
+from seesay.records import Picture
+
+# A thumbnail's longest side in pixels; a picture below the second is enlarged without smoothing.
+MAX_SIDE, SMALL_SIDE = 256, 128
+# Points of a curve: more than a screen shows would only weigh.
+MAX_POINTS = 400
+
+NAMES = {
+    "answers": ("Answers", "answers exactly right"),
+    "captions": ("Captions", "captions wholly right"),
+    "matching": ("Matching", "right text chosen"),
+    "classes": ("Classes", "right class"),
+    "cider": ("CIDEr-D", "likeness to the reference captions, from 0 to 10"),
+    "bleu4": ("BLEU-4", "runs of up to four words that are in a reference"),
+    "rouge_l": ("ROUGE-L", "longest run of words shared with a reference"),
+}
+CONTROLS = {
+    "blank": ("blank", "every picture replaced by plain grey"),
+    "shuffled": ("shuffled", "every picture replaced by another example's"),
+    "question": ("question alone", "the usual answer to the same question on other pictures"),
+    "chance": ("chance", "drawing one of the options by lot"),
+}
+CURVES = {"loss": "Loss", "learning_rate": "Learning rate", "pictures_per_second": "Pictures / s"}
+
+
+def write(
+    path: str | Path,
+    *,
+    title: str,
+    evaluation: Evaluation | Sequence[Evaluation],
+    history: Sequence[Mapping[str, Any]] = (),
+    recipe: str = "",
+    facts: Mapping[str, Any] | None = None,
+    num_pictures: int = 12,
+    environment: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a report and return its path; a file of that name is replaced whole or not at all.
+
+    Args:
+        evaluation: one, or several with names of their own, such as seen and held-out data.
+        history: rows of the training log: `step`, `seconds`, `loss`, `learning_rate`,
+            `pictures_per_second` and any other numbers; each may be missing.
+        recipe: the recipe's text.
+        facts: what to say of the model at the top, by name: parameters, data, time.
+        num_pictures: how many right and how many wrong examples of each score to show.
+        environment: what it ran on, by name; found out where not given.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    whole = evaluation if isinstance(evaluation, Evaluation) else merge(evaluation)
+    loader = PackageLoader("seesay", package_path="")
+    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                       lstrip_blocks=True).get_template("report.html.j2")  # fmt: skip
+    text = page.render(
+        title=title,
+        facts={name: str(fact) for name, fact in (facts or {}).items()},
+        scores=[_bar(whole, name) for name in whole.scores],
+        legend=_legend(whole),
+        slices=_slices(whole),
+        skipped=whole.skipped,
+        curves=_curves(history),
+        duration=_duration(history),
+        gallery=_gallery(whole.records, limit=num_pictures),
+        recipe=recipe.strip(),
+        command=whole.command,
+        environment=_environment() if environment is None else environment,
+    )
+    return _replace(Path(path), text)
+
+
+def _replace(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def _environment() -> dict[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    from seesay.machine import describe
+
+    machine = describe()
+    versions = {name: version(name) for name in ("seesay", "torch", "numpy")}
+    devices = ", ".join(device.name for device in machine.accelerators) or "none"
+    system = {"system": machine.system, "processor": f"{machine.cpu}, {machine.cores} cores"}
+    return {**versions, "python": platform.python_version(), **system, "accelerators": devices}
+
+
+# Scores.
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A control on a score's bar; `at` in per cent of its width."""
+
+    kind: str
+    label: str
+    text: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A score as a bar; `at`, `low` and `high` in per cent of its width."""
+
+    label: str
+    meaning: str
+    text: str
+    span: str
+    n: str
+    at: float
+    low: float
+    high: float
+    ends: tuple[str, str]
+    marks: tuple[Mark, ...]
+    verdict: str
+    is_clear: bool
+
+
+def _bar(evaluation: Evaluation, name: str, *, label: str = "") -> Bar:
+    """A score of all examples or of a slice, with its controls."""
+    score = evaluation.slices[label][name] if label else evaluation.scores[name]
+    found = evaluation.controls_of(name, label=label)
+    top = max((s.high for s in (score, *found.values())), default=1.0)
+    full = 1.0 if is_share(name) else float(max(1, math.ceil(top)))
+    verdict, is_clear = _verdict(name, score, found)
+    heading, meaning = _named(name)
+    return Bar(
+        label=label.partition("=")[2] if label else heading,
+        meaning=meaning,
+        text=shown(name, score.value),
+        span=f"{shown(name, score.low)} to {shown(name, score.high)}",
+        n=f"{score.n:,}",
+        at=_percent(score.value / full),
+        low=_percent(score.low / full),
+        high=_percent(score.high / full),
+        ends=("0", f"{full:.0f}") if not is_share(name) else ("0 %", "100 %"),
+        marks=tuple(_mark(name, kind, each, full) for kind, each in found.items()),
+        verdict=verdict,
+        is_clear=is_clear,
+    )
+
+
+def _mark(name: str, kind: str, score: Score, full: float) -> Mark:
+    label = CONTROLS[kind][0] if kind in CONTROLS else kind
+    return Mark(kind, label, shown(name, score.value), _percent(score.value / full))
+
+
+def _percent(share: float) -> float:
+    return round(100 * min(1.0, max(0.0, share)), 2)
+
+
+def _named(name: str) -> tuple[str, str]:
+    """`answers_held_out` -> "Answers, held out" and what it counts."""
+    for known, (label, meaning) in NAMES.items():
+        if name == known or name.startswith(f"{known}_"):
+            rest = name.removeprefix(known).replace("_", " ").strip()
+            return (f"{label}, {rest}" if rest else label), meaning
+    return name.replace("_", " ").capitalize(), ""
+
+
+def _verdict(name: str, score: Score, controls: Scores) -> tuple[str, bool]:
+    """How far above the best that is got without looking, and whether the intervals part."""
+    if not controls:
+        return "no control was run", False
+    kind, best = max(controls.items(), key=lambda item: item[1].value)
+    label = CONTROLS[kind][0] if kind in CONTROLS else kind
+    gap = score.value - best.value
+    size = f"{100 * abs(gap):.1f} points" if is_share(name) else f"{abs(gap):.2f}"
+    if score.low > best.high:
+        return f"{size} above its best control, {label}", True
+    side = "above" if gap >= 0 else "below"
+    return f"not clearly above its best control, {label}: {size} {side}", False
+
+
+def _legend(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    kinds = {kind for name in evaluation.scores for kind in evaluation.controls_of(name)}
+    return [(kind, *CONTROLS[kind]) for kind in CONTROLS if kind in kinds]
+
+
+def _slices(evaluation: Evaluation) -> list[tuple[str, str, list[Bar]]]:
+    """(label, score, bars of its values, best first) for each label and each share."""
+    found: dict[tuple[str, str], list[Bar]] = {}
+    for label, scores in evaluation.slices.items():
+        for name in filter(is_share, scores):
+            key = label.partition("=")[0], _named(name)[0]
+            found.setdefault(key, []).append(_bar(evaluation, name, label=label))
+    return [
+        (label.replace("_", " "), name, sorted(bars, key=lambda bar: -bar.at))
+        for (label, name), bars in found.items()
+        if len(bars) > 1
+    ]
+
+
+# Training.
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line over steps; points and ticks in per cent of the plot, y from the top."""
+
+    label: str
+    last: str
+    faint: str
+    line: str
+    across: tuple[tuple[float, str], ...]
+    up: tuple[tuple[float, str], ...]
+
+
+def _curves(history: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """A curve for each number in the log, the loss first."""
+    keys = dict.fromkeys([*CURVES, *(key for row in history for key in row)])
+    keys = [key for key in keys if key not in ("step", "seconds", "time")]
+    points = {key: _points(history, key) for key in keys}
+    return [_curve(key, points[key]) for key in keys if len(points[key]) > 1]
+
+
+def _points(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+    rows = enumerate(history)
+    pairs = [(row.get("step", number), row.get(key)) for number, row in rows]
+    return [(float(x), float(y)) for x, y in pairs if _is_number(x) and _is_number(y)]
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def _curve(key: str, points: Sequence[tuple[float, float]]) -> Curve:
+    smooth = _smooth(points) if key == "loss" else list(points)
+    faint, line = _thin(points), _thin(smooth)
+    left, right = points[0][0], max(points[-1][0], points[0][0] + 1)
+    values = [y for _, y in faint]
+    ticks = _ticks(min(0.0, *values), max(values) if max(values) > 0 else 1.0)
+    bottom, top = ticks[0], max(ticks[-1], *values)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across, up = (x - left) / (right - left), (y - bottom) / (top - bottom)
+        return round(100 * across, 2), round(100 - 100 * up, 2)
+
+    def path(pairs: Iterable[tuple[float, float]]) -> str:
+        return " ".join(f"{x},{y}" for x, y in (place(*pair) for pair in pairs))
+
+    across = [x for x in _ticks(left, right) if left <= x <= right]
+    return Curve(
+        label=CURVES.get(key, key.replace("_", " ").capitalize()),
+        last=_short(smooth[-1][1]),
+        faint=path(faint) if key == "loss" else "",
+        line=path(line),
+        across=tuple((place(x, bottom)[0], _short(x)) for x in across),
+        up=tuple((place(left, y)[1], _short(y)) for y in ticks),
+    )
+
+
+def _smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """An exponential mean, its start unbiased (Kingma and Ba, arXiv:1412.6980, section 3)."""
+    keep = 1 - min(1.0, 20 / len(points))
+    mean, found = 0.0, []
+    for i, (x, y) in enumerate(points, start=1):
+        mean = keep * mean + (1 - keep) * y
+        found.append((x, mean / (1 - keep**i)))
+    return found
+
+
+def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most `MAX_POINTS`, each the mean of its neighbours; first and last stay."""
+    size = math.ceil(len(points) / MAX_POINTS)
+    if size == 1:
+        return list(points)
+    parts = [points[i : i + size] for i in range(0, len(points), size)]
+    means = [(sum(x for x, _ in p) / len(p), sum(y for _, y in p) / len(p)) for p in parts]
+    return [points[0], *means[1:-1], points[-1]]
+
+
+def _ticks(low: float, high: float, *, count: int = 4) -> list[float]:
+    """Round numbers from at or below `low` to at or above `high`."""
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = power * next(m for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    first, last = math.floor(low / step), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _short(value: float) -> str:
+    """A number in few characters: 12,000; 0.35; 4e-05."""
+    if value and abs(value) < 0.001:
+        return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-")
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _duration(history: Sequence[Mapping[str, Any]]) -> str:
+    seconds = [row["seconds"] for row in history if _is_number(row.get("seconds"))]
+    if not seconds:
+        return ""
+    minutes, rest = divmod(round(seconds[-1]), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+# Pictures.
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One example in the gallery."""
+
+    pictures: tuple[tuple[str, bool], ...]  # data URI, and whether it is small
+    question: str
+    answer: str
+    truth: str
+    right: bool
+    probability: str
+    percent: float
+    origin: str
+
+
+def _gallery(records: Sequence[Record], *, limit: int) -> list[tuple[str, list[Card], list[Card]]]:
+    """(score, right examples, wrong examples)."""
+    found = []
+    for name in dict.fromkeys(record.score for record in records):
+        own = [record for record in records if record.score == name]
+        sides = ([r for r in own if r.right is right][:limit] for right in (True, False))
+        right, wrong = ([_card(record) for record in side] for side in sides)
+        found.append((_named(name)[0], right, wrong))
+    return found
+
+
+def _card(record: Record) -> Card:
+    total = record.log_probability
+    chance = None if total is None else math.exp(min(0.0, total))
+    return Card(
+        pictures=tuple(_data_uri(p, where=record.origin) for p in record.images),
+        question=record.question,
+        answer=record.answer,
+        truth=record.truth,
+        right=record.right,
+        probability="" if chance is None else f"{chance:.2f} (log {total:.2f})",
+        percent=_percent(chance or 0),
+        # The folder is the writer's business, not the reader's.
+        origin=record.origin.replace("\\", "/").rsplit("/", 1)[-1],
+    )
+
+
+def _data_uri(picture: Picture, *, where: str) -> tuple[str, bool]:
+    image = images.load(picture, where=where)
+    small = max(image.size) <= SMALL_SIDE
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
+    encoded = io.BytesIO()
+    image.save(encoded, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}", small

@@ -1,0 +1,81 @@
+"""Questions: the table of kinds, and how many questions on one scene are chosen among them."""
+
+from collections.abc import Callable, Mapping
+from itertools import accumulate
+
+from seesay.errors import SeesayError, nearest
+from seesay.scenes.asking import Asker, Question
+from seesay.scenes.chained import chained
+from seesay.scenes.looking import attribute_kind, count, exist, refer, statement, where
+from seesay.scenes.reasoning import compare_attribute, compare_count, logic, relation, same_as
+
+Kind = Callable[[Asker], Question | None]
+
+KINDS: dict[str, Kind] = {
+    "exist": exist,
+    "count": count,
+    "colour": attribute_kind(1, "colour"),
+    "shape": attribute_kind(0, "shape"),
+    "size": attribute_kind(2, "size"),
+    "texture": attribute_kind(3, "texture"),
+    "where": where,
+    "relation": relation,
+    "compare_count": compare_count,
+    "compare_attribute": compare_attribute,
+    "same_as": same_as,
+    "logic": logic,
+    "chained": chained,
+    "refer": refer,
+    "statement": statement,
+}
+_TRIES = 12
+
+
+def chosen(kinds: Mapping[str, float] | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The names of kinds with weight, and the running sums of their weights."""
+    if kinds is None:
+        kinds = dict.fromkeys(KINDS, 1.0)
+    for name in kinds:
+        if name not in KINDS:
+            raise SeesayError(
+                f"no kind of question {name!r}", where="kinds", fix=nearest(name, tuple(KINDS))
+            )
+    names = tuple(name for name, weight in kinds.items() if weight > 0)
+    if not names:
+        raise SeesayError("no kind of question has a weight above 0", where="kinds")
+    return names, tuple(accumulate(kinds[name] for name in names))
+
+
+def ask_many(
+    ask: Asker, num: int, *, names: tuple[str, ...], sums: tuple[float, ...]
+) -> list[Question]:
+    """Up to `num` different questions; fewer only where no kind can ask this scene any more."""
+    found: list[Question] = []
+    texts: set[str] = set()
+    while len(found) < num:
+        question = _one(ask, names, sums, texts)
+        if question is None:
+            break
+        texts.add(question.text)
+        found.append(question)
+    # A scene too poor for so many different questions is asked some of them again.
+    for i in range(num - len(found) if found else 0):
+        found.append(found[i])
+    return found
+
+
+def _one(
+    ask: Asker, names: tuple[str, ...], sums: tuple[float, ...], texts: set[str]
+) -> Question | None:
+    for _ in range(_TRIES):
+        at = ask.draw() * sums[-1]
+        name = next((n for n, end in zip(names, sums, strict=True) if at < end), names[-1])
+        question = KINDS[name](ask)
+        if question is not None and question.text not in texts:
+            return question
+    for name in names:
+        for _ in range(_TRIES):
+            question = KINDS[name](ask)
+            if question is not None and question.text not in texts:
+                return question
+    return None

@@ -1,0 +1,324 @@
+"""Reasoning: questions on several things at once: relations, comparisons, logic."""
+
+from seesay.scenes.asking import Asker, Question
+from seesay.scenes.view import BEHIND, FRONT, OPPOSITE, SIZE
+
+_STRIDES = (48, 6, 3, 1)  # what one value of an attribute adds to the number of a look
+_PAIRS = (
+    (0, 0),
+    (0, 0),
+    (1, 1),
+    (1, 1),
+    (2, 2),
+    (3, 3),
+    (0, 1),
+    (1, 0),
+    (0, 3),
+    (3, 1),
+    (2, 0),
+    (1, 2),
+)
+
+
+def related(ask: Asker, truth: bool) -> tuple[str, str, str, tuple[int, int]] | None:
+    """Two things and a relation that does, or does not, hold between them, beyond doubt."""
+    view = ask.view
+    objects = view.describable()
+    if len(objects) < 2:
+        return None
+    fronts = view.fronts() if ask.draw() < 0.25 else []
+    if fronts:
+        first, second = ask.pick(fronts)
+        relation = FRONT
+        if ask.coin():
+            first, second, relation = second, first, BEHIND
+    else:
+        first = ask.pick_object(objects)
+        second = ask.pick(objects)
+        if first == second:
+            return None
+        if ask.coin():
+            first, second = second, first
+        axes = view.sides()[second][first]
+        relation = axes[ask.below(2)]
+        relation = relation if relation >= 0 else max(axes)
+    if relation < 0:
+        return None
+    a, b = ask.the(first), ask.the(second)
+    if not a or not b:
+        return None
+    relation = relation if truth else OPPOSITE[relation]
+    return a, ask.tongue.relations[relation], b, (first, second)
+
+
+def relation(ask: Asker) -> Question | None:
+    """Is the red circle left of the blue square?"""
+    truth = ask.coin()
+    for _ in range(3):
+        found = related(ask, truth)
+        if found is not None:
+            first, word, second, objects = found
+            text = ask.say("relation", first, word, second)
+            return ask.yes_no("relation", "relation", text, truth, *objects)
+    return None
+
+
+def compare_count(ask: Asker) -> Question | None:
+    """Are there more red things than circles?"""
+    first, second = ask.pick(_PAIRS)
+    sign = ask.below(4)  # more, fewer, as many, or asked which of them
+    more, equal, fewer = _compared(ask, first, second)
+    if sign == 3:
+        return _more_or_fewer(ask, (more, fewer, equal), attributes=(first, second))
+    key = ("more", "fewer", "as_many")[sign]
+    right = (more, fewer, equal)[sign]
+    wrong = ((fewer, equal), (more, equal), (more, fewer))[sign]
+    if not right or not (wrong[0] or wrong[1]):
+        return None
+    truth = ask.coin()
+    pairs = right if truth else (ask.pick(wrong) or wrong[0] or wrong[1])
+    text = ask.say(key, *_things(ask, ask.pick(pairs), attributes=(first, second)))
+    return ask.yes_no("compare_count", f"{key} {first}{second}", text, truth)
+
+
+Pairs = list[tuple[int, int]]
+
+
+def _compared(ask: Asker, first: int, second: int) -> tuple[Pairs, Pairs, Pairs]:
+    """Pairs of values, one of each attribute, of which the first has more, as many and fewer."""
+    more: Pairs = []
+    equal: Pairs = []
+    fewer: Pairs = []
+    counts_u, counts_v = ask.view.counts[first], ask.view.counts[second]
+    present_v = [(v, c) for v, c in enumerate(counts_v) if c]
+    for u, count_u in enumerate(counts_u):
+        if not count_u:
+            continue
+        for v, count_v in present_v:
+            if first == second and u == v:
+                continue
+            (more if count_u > count_v else fewer if count_u < count_v else equal).append((u, v))
+    return more, equal, fewer
+
+
+def _things(ask: Asker, pair: tuple[int, int], *, attributes: tuple[int, int]) -> tuple[str, str]:
+    many = ask.tongue.many
+    (u, v), (a, b) = pair, attributes
+    return many[1 << a][u * _STRIDES[a]], many[1 << b][v * _STRIDES[b]]
+
+
+def _more_or_fewer(
+    ask: Asker, sets: tuple[Pairs, Pairs, Pairs], *, attributes: tuple[int, int]
+) -> Question | None:
+    if not all(sets):
+        return None
+    which = ask.below(3)
+    text = ask.say("more_fewer", *_things(ask, ask.pick(sets[which]), attributes=attributes))
+    words = ask.tongue.more_fewer_same
+    return Question("compare_count", "more_fewer", text, words[which], words)
+
+
+def compare_attribute(ask: Asker) -> Question | None:
+    """Is the red circle the same size as the star?"""
+    attribute = ask.below(5)
+    if attribute == 4:
+        return _bigger(ask)
+    view = ask.view
+    objects = view.describable(1 << attribute)
+    same: Pairs = []
+    other: Pairs = []
+    for at, i in enumerate(objects):
+        value = view.looks[i][attribute]
+        for j in objects[:at]:
+            (same if view.looks[j][attribute] == value else other).append((i, j))
+    if not same or not other:
+        return None
+    truth = ask.coin()
+    i, j = ask.pick(same if truth else other)
+    i, j = (i, j) if ask.coin() else (j, i)
+    a, b = ask.the(i, avoid=1 << attribute), ask.the(j, avoid=1 << attribute)
+    text = ask.say("same", a, b, ask.tongue.attributes[attribute])
+    return ask.yes_no("compare_attribute", f"same {attribute}", text, truth, i, j)
+
+
+def _bigger(ask: Asker) -> Question | None:
+    """Is the star bigger than the circle?"""
+    view = ask.view
+    objects = view.describable(1 << SIZE)
+    groups = [[i for i in objects if view.looks[i][SIZE] == size] for size in (0, 1)]
+    if not groups[0] or not groups[1]:
+        return None
+    truth = ask.coin()
+    key = ask.pick(("bigger", "smaller"))
+    i, j = ask.pick(groups[1]), ask.pick(groups[0])
+    if (key == "bigger") != truth:
+        i, j = j, i
+    if not truth and ask.draw() < 0.3:
+        i, j = _equal_pair(ask, groups) or (i, j)
+    text = ask.say(key, ask.the(i, avoid=1 << SIZE), ask.the(j, avoid=1 << SIZE))
+    return ask.yes_no("compare_attribute", key, text, truth, i, j)
+
+
+def _equal_pair(ask: Asker, groups: list[list[int]]) -> tuple[int, int] | None:
+    group = ask.pick(groups)
+    if len(group) < 2:
+        return None
+    at = ask.below(len(group))
+    return group[at], group[at - 1 - ask.below(len(group) - 1)]
+
+
+def same_as(ask: Asker) -> Question | None:
+    """What shape is the other thing of the same colour as the star?"""
+    shared = ask.below(4)
+    if ask.draw() < 0.4:
+        return _same_count(ask, shared)
+    view, tongue = ask.view, ask.tongue
+    asked = (shared + 1 + ask.below(3)) % 4
+    avoid = 1 << shared | (1 << asked if asked > 1 else 0)
+    pairs = [i for i in view.describable(avoid) if view.counts[shared][view.looks[i][shared]] == 2]
+    if not pairs:
+        return None
+    i = ask.pick_object(pairs)
+    value = view.looks[i][shared]
+    other = next(j for j in range(view.num) if j != i and view.looks[j][shared] == value)
+    words = tongue.values[asked]
+    names = tongue.attributes
+    text = ask.say("same_query", ask.the(i, avoid=avoid), names[shared], names[asked])
+    answer = words[view.looks[other][asked]]
+    return Question("same_as", f"same_query {shared}{asked}", text, answer, words, (i, other))
+
+
+_MOST_SAME = 3
+
+
+def _same_count(ask: Asker, shared: int) -> Question | None:
+    """How many other things are the same colour as the star?"""
+    view = ask.view
+    objects = view.describable(1 << shared)
+    others = {i: view.counts[shared][view.looks[i][shared]] - 1 for i in objects}
+    counts = sorted({c for c in others.values() if c <= _MOST_SAME})
+    if not counts:
+        return None
+    form = f"same_count {shared}"
+    number = ask.choose_count(form, counts)
+    i = ask.pick_object([i for i, c in others.items() if c == number])
+    text = ask.say("same_count", ask.the(i, avoid=1 << shared), ask.tongue.attributes[shared])
+    return ask.number("same_as", form, text, number, _MOST_SAME)
+
+
+def logic(ask: Asker) -> Question | None:
+    """And, or, not, every."""
+    return ask.pick((_or_count, _or_count, _but_not, _both, _either, _every))(ask)
+
+
+_UNIONS = ((0, 0), (1, 1), (0, 1), (1, 0), (0, 3), (3, 1), (0, 2), (2, 1))
+_MOST_UNION = 4
+
+
+def _or_count(ask: Asker) -> Question | None:
+    """How many things are red or striped?"""
+    view = ask.view
+    a, b = ask.pick(_UNIONS)
+    sizes = ((0, 1, 2, 3, 4, 5, 6, 7), (0, 1, 2, 3, 4, 5, 6, 7), (0, 1), (0, 1, 2))
+    found: dict[int, Pairs] = {}
+    for _ in range(8):
+        u = view.looks[ask.below(view.num)][a] if ask.draw() < 0.7 else ask.pick(sizes[a])
+        v = view.looks[ask.below(view.num)][b] if ask.draw() < 0.7 else ask.pick(sizes[b])
+        if a == b and u == v:
+            continue
+        number = sum(look[a] == u or look[b] == v for look in view.looks)
+        if number <= _MOST_UNION:
+            found.setdefault(number, []).append((u, v))
+    if not found:
+        return None
+    form = f"or_count {a}{b}"
+    number = ask.choose_count(form, sorted(found))
+    u, v = ask.pick(found[number])
+    plural = ask.tongue.plural
+    text = ask.say("or_count", plural[a][u], plural[b][v])
+    return ask.number("logic", form, text, number, _MOST_UNION)
+
+
+def _but_not(ask: Asker) -> Question | None:
+    """Is there a thing that is red but not a circle?"""
+    view = ask.view
+    a = ask.below(4)
+    b = (a + 1 + ask.below(3)) % 4
+    present = view.present(b)
+    yes: Pairs = []
+    no: Pairs = []
+    for u in view.present(a):
+        group = {look[b] for look in view.looks if look[a] == u}
+        for v in present:
+            (no if group == {v} else yes).append((u, v))
+    if a < 2 and b < 2:
+        yes = [p for p in yes if ask.may_name(p[a], p[b])]
+    if not yes or not no:
+        return None
+    truth = ask.coin()
+    u, v = ask.pick(yes if truth else no)
+    singular = ask.tongue.singular
+    text = ask.say("but_not", singular[a][u], singular[b][v])
+    return ask.yes_no("logic", f"but_not {a}{b}", text, truth)
+
+
+def _both(ask: Asker) -> Question | None:
+    """Is there both a red thing and a blue thing?  (One attribute, so never one thing twice.)"""
+    attribute = ask.below(2)
+    counts = ask.view.counts[attribute]
+    present = ask.view.present(attribute)
+    if len(present) < 2:
+        return None
+    truth = ask.coin()
+    u = ask.pick(present)
+    others = [v for v in range(8) if v != u and bool(counts[v]) == truth]
+    return _joined(ask, "both", truth, things=((attribute, u), (attribute, ask.pick(others))))
+
+
+def _either(ask: Asker) -> Question | None:
+    """Is there a red thing or a circle?"""
+    a, b = ask.below(2), ask.below(2)
+    truth = ask.coin()
+    absent = [[v for v, c in enumerate(ask.view.counts[k]) if not c] for k in (a, b)]
+    u = ask.pick(ask.view.present(a) if truth else absent[0])
+    others = absent[1]
+    if truth and ask.draw() < 0.3:
+        others = ask.view.present(b)
+    others = [v for v in others if a != b or u != v]
+    if not others:
+        return None
+    return _joined(ask, "either", truth, things=((a, u), (b, ask.pick(others))))
+
+
+def _joined(
+    ask: Asker, key: str, truth: bool, *, things: tuple[tuple[int, int], tuple[int, int]]
+) -> Question:
+    if ask.coin():
+        things = things[::-1]
+    slots = (ask.tongue.a[1 << k][v * _STRIDES[k]] for k, v in things)
+    form = f"{key} {things[0][0]}{things[1][0]}"
+    return ask.yes_no("logic", form, ask.say(key, *slots), truth)
+
+
+def _every(ask: Asker) -> Question | None:
+    """Is every circle striped?"""
+    view = ask.view
+    a = ask.below(4)
+    b = (a + 1 + ask.below(3)) % 4
+    yes: Pairs = []
+    no: Pairs = []
+    for u in view.present(a):
+        group = {look[b] for look in view.looks if look[a] == u}
+        if len(group) == 1:
+            yes.extend((u, v) for v in group)
+        no.extend((u, v) for v in group if len(group) > 1)
+        no.extend((u, v) for v in view.present(b) if v not in group)
+    if a < 2 and b < 2:
+        no = [p for p in no if ask.may_name(p[a], p[b])]
+    if not yes or not no:
+        return None
+    truth = ask.coin()
+    u, v = ask.pick(yes if truth else no)
+    tongue = ask.tongue
+    text = ask.say("every", tongue.one[1 << a][u * _STRIDES[a]], tongue.singular[b][v])
+    return ask.yes_no("logic", f"every {a}{b}", text, truth)

@@ -1,0 +1,160 @@
+"""Stream: examples drawn from a world: captions, questions and caption pairs, one picture each."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from random import Random
+
+from seesay.errors import SeesayError, nearest
+from seesay.records import Box, Example, Origin, Turn
+from seesay.scenes.asking import Asker, Question
+from seesay.scenes.language import STYLES, caption, tongue
+from seesay.scenes.questions import ask_many, chosen
+from seesay.scenes.render import bounds, draw
+from seesay.scenes.tongue import Tongue
+from seesay.scenes.view import View
+from seesay.scenes.world import Scene, World
+from seesay.scenes.wrong import falsified
+
+
+def examples(
+    world: World,
+    index: int,
+    *,
+    questions: int = 6,
+    captions: int = 1,
+    kinds: Mapping[str, float] | None = None,
+    caption_styles: Sequence[str] | None = None,
+    statements: int = 0,
+    resolution: int = 64,
+) -> list[Example]:
+    """One picture with its captions and questions; every example holds the same array of pixels.
+
+    `kinds` weighs the kinds of questions (None: all alike; the split `questions` asks only chained
+    ones). `caption_styles` are drawn from in turn at random; None: the first caption lists the
+    objects, others are in any other style. `statements` adds so many to be judged true or false.
+    A scene that no wanted kind can ask gives fewer questions, perhaps none.
+    """
+    scene = world.scene(index)
+    view, words = View(scene), tongue(world.language)
+    rng = world.rng(index, "text")
+    image = (draw(scene, resolution),)
+    place = f"scenes:{world.split}:{world.seed}"
+    maker = _Maker(scene, image, Origin(place, index), f"{place}:{index}", resolution)
+    made = [
+        maker.caption(view, _style(k, caption_styles, rng), rng, words) for k in range(captions)
+    ]
+    held_out_forms = world.split == "questions"
+    ask = Asker(
+        view,
+        rng,
+        tongue=words,
+        held_out_pairs=world.split == "combinations",
+        held_out_forms=held_out_forms,
+    )
+    names, sums = (("chained",), (1.0,)) if held_out_forms else _chosen(kinds)
+    asked = ask_many(ask, questions, names=names, sums=sums) if questions else []
+    if statements:
+        asked += ask_many(ask, statements, names=("statement",), sums=(1.0,))
+    made += [maker.question(question) for question in asked]
+    return made
+
+
+def matches(
+    world: World,
+    index: int,
+    n: int = 1,
+    resolution: int = 64,
+    *,
+    caption_styles: Sequence[str] = ("list",),
+) -> list[Example]:
+    """Pairs of a true caption and the same with one word changed, which makes it false."""
+    scene = world.scene(index)
+    view, words = View(scene), tongue(world.language)
+    rng = world.rng(index, "match")
+    image = (draw(scene, resolution),)
+    place = f"scenes:{world.split}:{world.seed}"
+    maker = _Maker(scene, image, Origin(place, index), f"{place}:{index}", resolution)
+    made = []
+    for _ in range(n):
+        style = _style(0, caption_styles, rng)
+        right = caption(view, style, rng, words=words)
+        kind, wrong = falsified(
+            right, scene, rng, language=world.language, all_pairs=world.split == "combinations"
+        )
+        prompt = _prompt(style, rng, words)
+        made.append(maker.example(prompt, right, "match", {"kind": kind}, (right, wrong)))
+    return made
+
+
+@lru_cache(maxsize=64)
+def _chosen_items(items: tuple[tuple[str, float], ...] | None):
+    return chosen(None if items is None else dict(items))
+
+
+def _chosen(kinds: Mapping[str, float] | None):
+    return _chosen_items(None if kinds is None else tuple(kinds.items()))
+
+
+def _style(k: int, styles: Sequence[str] | None, rng: Random) -> str:
+    if styles is None:
+        return STYLES[1 + int(rng.random() * (len(STYLES) - 1))] if k else STYLES[0]
+    style = styles[int(rng.random() * len(styles))]
+    if style not in STYLES:
+        raise SeesayError(
+            f"no caption style {style!r}", where="caption_styles", fix=nearest(style, STYLES)
+        )
+    return style
+
+
+def _prompt(style: str, rng: Random, words: Tongue) -> str:
+    prompts = words.prompts[style]
+    return prompts[int(rng.random() * len(prompts))]
+
+
+class _Maker:
+    """What the examples of one picture share."""
+
+    __slots__ = ("scene", "image", "origin", "group", "resolution", "num")
+
+    def __init__(self, scene: Scene, image: tuple, origin: Origin, group: str, resolution: int):
+        self.scene, self.image, self.origin, self.group = scene, image, origin, group
+        self.resolution = resolution
+        self.num = str(len(scene.objects))
+
+    def example(
+        self,
+        prompt: str,
+        answer: str,
+        task: str,
+        labels: dict[str, str],
+        options: tuple[str, ...] = (),
+        boxes: tuple[Box, ...] = (),
+    ) -> Example:
+        turns = (Turn("user", prompt), Turn("assistant", answer))
+        labels["objects"] = self.num
+        return Example(
+            self.image,
+            turns,
+            self.origin,
+            task,
+            self.group,
+            options,
+            boxes,
+            labels,
+            self.scene,
+        )
+
+    def caption(self, view: View, style: str, rng: Random, words: Tongue) -> Example:
+        prompt = _prompt(style, rng, words)
+        text = caption(view, style, rng, words=words)
+        return self.example(prompt, text, "caption", {"kind": style})
+
+    def question(self, question: Question) -> Example:
+        boxes = ()
+        if question.kind == "refer":
+            thing = self.scene.objects[question.objects[0]]
+            box = bounds(thing, self.resolution)
+            boxes = (Box(*box, label=f"{thing.colour} {thing.shape}"),)
+        return self.example(
+            question.text, question.answer, "vqa", {"kind": question.kind}, question.options, boxes
+        )

@@ -1,0 +1,63 @@
+"""The model card: what a checkpoint was made of and what it scores, for its README.md."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from seesay import __version__, config
+
+if TYPE_CHECKING:
+    from seesay.train.loop import Run
+
+_MARK = "<!-- scores -->"
+
+
+def text(run: "Run") -> str:
+    """The card of a run as it stands, without scores."""
+    recipe, clock = run.recipe, run.clock
+    sources = ", ".join(f"`{source.path}`" for source in recipe.data.sources)
+    parameters = sum(p.numel() for p in run.model.parameters())
+    return f"""---
+library_name: seesay
+pipeline_tag: image-text-to-text
+tags: [seesay, {recipe.model.family}]
+---
+# A Seesay model
+
+Family `{recipe.model.family}`, {parameters:,} parameters, trained from nothing with Seesay \
+{__version__} on {sources}.
+
+- steps {clock.step:,}, pictures {clock.pictures:,}, token positions {clock.tokens:,}
+- {clock.seconds / 60:.1f} minutes on {run.facts.get("machine", "this machine")}, \
+{str(run.dtype).removeprefix("torch.")}
+- pictures skipped because they could not be read: {clock.skipped}
+
+## Use
+
+    seesay ask FOLDER picture.png "question"
+
+## Scores
+
+{_MARK}
+Not measured yet: `seesay eval FOLDER --data YOUR_TEST_DATA` writes them here.
+{_MARK}
+
+## Recipe
+
+```toml
+{config.dump(recipe)}```
+"""
+
+
+def with_scores(card: str, measured: Mapping[str, Any], *, command: str) -> str:
+    """The card with a table of scores (as `evaluate` gives them) in its place."""
+    lines = [f"Measured by `{command}`.", "", "| score | value | 95 % | n |", "|---|---|---|---|"]
+    for title in ("scores", "controls"):
+        for name, score in measured.get(title, {}).items():
+            label = name if title == "scores" else f"control: {name}"
+            lines.append(
+                f"| {label} | {score['value']:.4f} | {score['low']:.4f} to {score['high']:.4f} "
+                f"| {score['n']} |"
+            )
+    before, _, rest = card.partition(_MARK)
+    _, _, after = rest.partition(_MARK)
+    return f"{before}{_MARK}\n" + "\n".join(lines) + f"\n{_MARK}{after}"

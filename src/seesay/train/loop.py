@@ -1,0 +1,262 @@
+"""The loop: step, log, sample, save. Kill it at any moment and resume.
+
+Shapes: B rows, T positions, M positions with a target.
+"""
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seesay import objectives
+from seesay.config import Recipe
+from seesay.data.order import Steps
+from seesay.data.stream import Stream, loader
+from seesay.data.text import Text
+from seesay.errors import TrainingError
+from seesay.model import checkpoint
+from seesay.model.families import Prefix
+from seesay.records import Batch
+from seesay.train import optim, parallel, save, state
+from seesay.train.meter import Meter
+from seesay.train.parallel import Ranks
+from seesay.train.progress import Progress
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything a training run holds."""
+
+    recipe: Recipe
+    out: Path
+    text: Text
+    stream: Stream
+    model: Prefix
+    device: torch.device
+    dtype: torch.dtype
+    fused: bool
+    ranks: Ranks
+    clock: state.Clock = field(default_factory=state.Clock)
+    sample: Callable[[Prefix], Mapping[str, str]] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """The precision matrices are multiplied in."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+def loss_of(run: Run, batch: Batch, model: Callable[..., Tensor]) -> Tensor:
+    """The caption objective on a batch: mean over its targets, in nats."""
+    select_BT = batch.targets_BT >= 0
+    with run.autocast():
+        logits_MY = model(
+            batch.tokens_BT,
+            pictures=batch.pictures_NCHW,
+            positions=batch.positions_BT,
+            documents=batch.documents_BT,
+            groups=batch.groups_BT,
+            select=select_BT,
+            fused=run.fused,
+        )
+    return objectives.caption(logits_MY, batch.targets_BT[select_BT])
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; what it had is saved."""
+
+
+@contextlib.contextmanager
+def _stop_flag() -> Iterator[list[bool]]:
+    """A flag that Ctrl-C or SIGTERM raises; a second Ctrl-C stops at once."""
+    flag: list[bool] = []
+
+    def ask(number: int, frame: Any) -> None:
+        if flag and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        flag.append(True)
+
+    try:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: the caller handles signals
+        yield flag
+        return
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Loop:
+    """One run's steps, and what it does between them."""
+
+    def __init__(self, run: Run, progress: Progress | None, *, resume: Path | None) -> None:
+        settings = run.recipe.train
+        self.run, self.progress, self.settings = run, progress, settings
+        self.optimizers = optim.optimizers(run.model, settings)
+        self.average = optim.Average(run.model, settings.ema) if settings.ema else None
+        if resume is not None:
+            run.clock = state.load(
+                resume, model=run.model, optimizers=self.optimizers, average=self.average
+            )
+        self.begin = time.perf_counter() - run.clock.seconds
+        self.model = torch.compile(run.model) if settings.compile else run.model
+        self.meter = Meter(run, self.elapsed)
+        self.last_save = self.last_sample = self.elapsed()
+        # The last step's batch and loss: looked at one step late, so that a GPU never waits.
+        self.pending: tuple[Batch, Tensor] | None = None
+
+    def elapsed(self) -> float:
+        """Seconds of training so far, those before a resume included."""
+        return time.perf_counter() - self.begin
+
+    def done(self, step: int) -> float:
+        """How much of training is over when `step` steps are made."""
+        if self.settings.steps is not None:
+            return min(1.0, step / self.settings.steps)
+        budget = (self.settings.minutes or 0) * 60
+        return min(1.0, parallel.agree(self.elapsed() / budget, self.run.device))
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches from where the run stands, made ahead by workers."""
+        each = self.settings.accumulate
+        steps = Steps(
+            start=self.run.clock.step * each,
+            total=self.settings.steps * each if self.settings.steps is not None else None,
+            progress=lambda index: self._planned(index // each),
+        )
+        return iter(loader(self.run.stream, steps, workers=self.run.recipe.data.workers))
+
+    def _planned(self, step: int) -> float:
+        """Progress as the data goes by; no message between processes, for workers ask ahead."""
+        if self.settings.steps is not None:
+            return step / self.settings.steps
+        return min(1.0, self.elapsed() / ((self.settings.minutes or 0) * 60))
+
+    def step(self, batches: Iterator[Batch]) -> None:
+        """Forward, backward, update."""
+        factor = self._set_rate()
+        total = torch.zeros((), device=self.run.device)
+        batch = None
+        for _ in range(self.settings.accumulate):
+            with self.meter.waiting():
+                batch = next(batches).to(self.run.device)
+            self._tell_skipped(batch)
+            loss = loss_of(self.run, batch, self.model) / self.settings.accumulate
+            loss.backward()
+            total += loss.detach()
+            self.meter.count(batch)
+        gradient = self._update()
+        assert batch is not None
+        self.pending = (batch, total)
+        self.meter.add(total, gradient, factor)
+        self.run.clock.step += 1
+
+    def _set_rate(self) -> float:
+        settings = self.settings
+        factor = optim.schedule(
+            self.done(self.run.clock.step),
+            warmup=settings.warmup,
+            decay=settings.decay,
+            final=settings.final,
+        )
+        optim.set_rate(self.optimizers, factor)
+        return factor
+
+    def _update(self) -> Tensor:
+        """Move the weights; the gradient's norm before clipping."""
+        gradients = [p.grad for p in self.run.model.parameters() if p.grad is not None]
+        parallel.average(gradients)
+        norm = optim.clip(gradients, self.settings.clip)
+        self.check_finite()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.run.model)
+        return norm
+
+    def between(self) -> None:
+        """Log, say a sample, save: whatever is due."""
+        step, settings = self.run.clock.step, self.settings
+        if self.progress is not None and step % settings.log_every == 0:
+            self.progress.row(self.meter.row(self.done(step)))
+        if self.elapsed() - self.last_sample > settings.sample_every:
+            self.last_sample = self.elapsed()
+            self._say_sample()
+        if self.elapsed() - self.last_save > settings.save_every:
+            self.save()
+            self.last_save = self.elapsed()
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment."""
+        self.check_finite()
+        if self.run.ranks.first:
+            self.run.clock.seconds = self.elapsed()
+            save.write(self.run, optimizers=self.optimizers, average=self.average)
+
+    def _say_sample(self) -> None:
+        if self.run.sample is None or self.progress is None:
+            return
+        self.run.model.eval()
+        self.progress.sample(self.run.clock.step, self.run.sample(self.run.model))
+        self.run.model.train()
+
+    def _tell_skipped(self, batch: Batch) -> None:
+        """Say the first few pictures that could not be read, count them all, stop at too many."""
+        clock, limit = self.run.clock, self.run.recipe.data.limit_broken
+        for reason in batch.skipped:
+            clock.skipped += 1
+            if self.progress is not None and clock.skipped <= 5:
+                self.progress.say(f"skipped: {reason}")
+        if batch.skipped and clock.skipped > max(20, limit * clock.pictures):
+            raise TrainingError(
+                f"{clock.skipped} of {clock.pictures + clock.skipped} pictures could not be read, "
+                f"more than the share of {limit:.0%} that data.limit_broken allows",
+                fix="run `seesay data check` on the data",
+            )
+
+    def check_finite(self) -> None:
+        """Stop at a loss that is not a number, and leave the batch that made it beside the log."""
+        if self.pending is None or math.isfinite(float(self.pending[1])):
+            return
+        batch, loss = self.pending
+        dump = self.run.out / "bad_batch.safetensors"
+        names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "pictures_NCHW")
+        checkpoint.save_tensors(dump, {name: getattr(batch, name) for name in names})
+        rows = ", ".join(dict.fromkeys(batch.origins[:4]))
+        raise TrainingError(
+            f"the loss is {float(loss)} at step {self.run.clock.step}; rows from {rows}…",
+            where=str(dump),
+            fix="lower train.learning_rate, or look at that batch; the last checkpoint is good",
+        )
+
+
+def fit(run: Run, progress: Progress | None, *, resume: Path | None = None) -> state.Clock:
+    """Train `run.model` to the end of its budget; the clock at the end.
+
+    Raises:
+        Interrupted: it was asked to stop, and has saved.
+        TrainingError: the loss is not finite; the batch is dumped beside the log.
+    """
+    loop = Loop(run, progress, resume=resume)
+    run.model.train()
+    with _stop_flag() as stop:
+        batches = loop.batches()
+        while loop.done(run.clock.step) < 1 and not stop:
+            loop.step(batches)
+            loop.between()
+        del batches
+    loop.save()
+    if stop:
+        raise Interrupted
+    return run.clock

@@ -1,0 +1,98 @@
+"""Optimisers by parameter group, the learning-rate schedule, and the running average of weights."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seesay.config import TrainConfig
+
+
+def optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks and AdamW for the rest, or AdamW for all.
+
+    Each group keeps its own peak rate as `peak`; `schedule` multiplies it. Embeddings, norms,
+    biases and convolutions are AdamW's always: Muon (arXiv:2502.16982) is for hidden matrices.
+    """
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    hidden = [p for name, p in trained if p.ndim == 2 and not _is_table(name)]
+    rest = [p for name, p in trained if p.ndim != 2 or _is_table(name)]
+    flat = [p for p in rest if p.ndim < 2]
+    tables = [p for p in rest if p.ndim >= 2]
+    rate = config.adamw_learning_rate
+    groups = [
+        {"params": tables, "weight_decay": config.weight_decay, "lr": rate, "peak": rate},
+        {"params": flat, "weight_decay": 0.0, "lr": rate, "peak": rate},
+    ]
+    made: list[torch.optim.Optimizer] = []
+    if config.optimizer == "muon" and hidden:
+        made.append(
+            torch.optim.Muon(
+                [{"params": hidden, "peak": config.learning_rate}],
+                lr=config.learning_rate,
+                weight_decay=config.weight_decay,
+                momentum=config.momentum,
+            )
+        )
+    else:
+        groups.append(
+            {"params": hidden, "weight_decay": config.weight_decay, "lr": rate, "peak": rate}
+        )
+    groups = [group for group in groups if group["params"]]
+    fused = any(p.device.type in ("cuda", "cpu") for _, p in trained)
+    made.append(torch.optim.AdamW(groups, lr=rate, betas=config.betas, fused=fused))
+    return made
+
+
+def _is_table(name: str) -> bool:
+    """Embeddings, positions and heads: rows are looked up or scored, not mixed."""
+    return any(word in name for word in ("embedding", "positions", "head.weight"))
+
+
+def schedule(progress: float, *, warmup: float, decay: float, final: float) -> float:
+    """The share of the peak rate at a share of training: a linear rise, a level, a linear fall.
+
+    The fall takes the last `decay` of training and ends at `final` ("WSD", arXiv:2404.06395).
+    """
+    if progress < warmup:
+        return max(progress / warmup, 0.01)
+    left = (1 - progress) / decay if decay > 0 else 1.0
+    return final + (1 - final) * min(1.0, max(0.0, left))
+
+
+def set_rate(made: list[torch.optim.Optimizer], factor: float) -> None:
+    """Give every group its peak rate times a factor."""
+    for optimizer in made:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+
+
+class Average:
+    """The exponential moving average of weights: ema ← decay·ema + (1 − decay)·weights.
+
+    Its first steps use a shorter memory, (1 + n) / (10 + n), so that it forgets where it began.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.count = decay, 0
+        self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the model's present weights."""
+        decay = min(self.decay, (1 + self.count) / (10 + self.count))
+        self.count += 1
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1 - decay)
+
+
+@torch.no_grad()
+def clip(gradients: Sequence[Tensor], most: float) -> Tensor:
+    """Scale gradients down to a total norm of `most` (0: leave them); the norm before."""
+    norm = nn.utils.get_total_norm(gradients)
+    if most > 0:
+        scale = (most / (norm + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale)
+    return norm

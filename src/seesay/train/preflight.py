@@ -1,0 +1,72 @@
+"""Preflight: can the model learn one batch by heart? If not, training longer will not help."""
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from seesay.data.collate import ROUND
+from seesay.records import Batch
+from seesay.train import optim
+
+if TYPE_CHECKING:
+    from seesay.train.loop import Run
+
+# A batch learned by heart falls to below this share of where its loss began.
+ENOUGH = 0.6
+ROWS = 8
+
+
+def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
+    """Overfit a few rows on a copy of the model: the first loss and the last.
+
+    Also counts the arithmetic of a training step, into `run.facts`. The run's own weights and
+    random state stay as they were.
+    """
+    from seesay.train.loop import loss_of
+
+    few = rows(batch, ROWS, run.stream.fit.picture_tokens).to(run.device)
+    model = copy.deepcopy(run.model).train()
+    losses: list[float] = []
+    devices = [run.device] if run.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        made = optim.optimizers(model, run.recipe.train)
+        optim.set_rate(made, 0.5)
+        for step in range(steps):
+            with FlopCounterMode(display=False) as counter:
+                loss = loss_of(run, few, model)
+                loss.backward()
+            if step == 0:
+                per = counter.get_total_flops() / few.tokens_BT.numel()
+                run.facts["flops_per_position"] = per
+            optim.clip([p.grad for p in model.parameters() if p.grad is not None], 1.0)
+            for optimizer in made:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            losses.append(float(loss))
+    return losses[0], losses[-1]
+
+
+def rows(batch: Batch, count: int, picture_tokens: int) -> Batch:
+    """The first rows of a batch, with their pictures, padding cut."""
+    kept = batch.groups_BT[:count] >= 0
+    longest = int(kept.sum(dim=1).max())
+    width = min(batch.tokens_BT.shape[1], -(-longest // ROUND) * ROUND)
+    names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT")
+    cut = {name: getattr(batch, name)[:count, :width] for name in names}
+    pictures = int((cut["documents_BT"] == 0).sum()) // picture_tokens
+    return replace(
+        batch, **cut, pictures_NCHW=batch.pictures_NCHW[:pictures], origins=batch.origins[:count]
+    )
+
+
+def verdict(first: float, last: float, steps: int) -> str | None:
+    """A warning where the batch was not learned; None where it was."""
+    if last < ENOUGH * first:
+        return None
+    return (
+        f"warning: {steps} steps on one batch took the loss only from {first:.2f} to {last:.2f}: "
+        "look at the data (`seesay data check`), the learning rates and the model's size"
+    )

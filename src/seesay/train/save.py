@@ -1,0 +1,68 @@
+"""What a run's checkpoint holds: weights, text, golden outputs, model card, resume state."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from seesay import __version__
+from seesay.config import as_table
+from seesay.model import checkpoint, golden
+from seesay.train import card, optim, state
+
+if TYPE_CHECKING:
+    from seesay.train.loop import Run
+
+
+def write(
+    run: "Run", *, optimizers: list[torch.optim.Optimizer], average: optim.Average | None
+) -> Path:
+    """Write the checkpoint of this moment and remove the one before; its folder."""
+    model = averaged(run, average)
+    recorded = golden.record(
+        model, size=run.stream.fit.size, picture_tokens=run.stream.fit.picture_tokens
+    )
+
+    def extras(folder: Path) -> None:
+        run.text.save(folder)
+        (folder / "golden.json").write_text(json.dumps(recorded), encoding="utf-8")
+        (folder / "README.md").write_text(card.text(run), encoding="utf-8")
+        state.save(
+            folder / "resume",
+            model=run.model,
+            optimizers=optimizers,
+            average=average,
+            clock=run.clock,
+        )
+
+    kept = run.out / "checkpoints"
+    folder = kept / f"{run.clock.step:08}"
+    checkpoint.save(folder, weights=model.state_dict(), config=config(run), write=extras)
+    for older in kept.iterdir():
+        if older != folder and (older.name < folder.name or older.name.startswith(".")):
+            shutil.rmtree(older, ignore_errors=True)
+    return folder
+
+
+def averaged(run: "Run", average: optim.Average | None):
+    """The model that is saved: with averaged weights where there are such."""
+    if average is None:
+        return run.model
+    model = copy.deepcopy(run.model)
+    model.load_state_dict(average.weights)
+    return model
+
+
+def config(run: "Run") -> dict[str, Any]:
+    """What `config.json` says."""
+    return {
+        "model_type": "seesay",
+        "architectures": [f"Seesay{run.recipe.model.family.capitalize()}"],
+        "seesay_version": __version__,
+        "vocabulary": len(run.text),
+        "step": run.clock.step,
+        "recipe": as_table(run.recipe),
+    }

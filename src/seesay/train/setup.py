@@ -1,0 +1,135 @@
+"""Setting a run up: data, tokenizer, model and machine, from a recipe."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from seesay import machine
+from seesay.config import DataConfig, Recipe
+from seesay.data import sources as files
+from seesay.data.stream import FileRows, Fit, SceneRows, Stream
+from seesay.data.text import Text, learn
+from seesay.model import families
+from seesay.records import Example
+from seesay.train import parallel
+from seesay.train.loop import Run
+
+# Drawn pictures whose texts a tokenizer is trained on: every word comes up many times.
+SCENES_READ = 2000
+
+
+def prepare(
+    recipe: Recipe,
+    *,
+    out: Path,
+    examples: Sequence[Sequence[Example]] | None = None,
+    text: Text | None = None,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda line: None,
+) -> Run:
+    """A run ready for `fit`.
+
+    Args:
+        examples: of each file source, in the recipe's order, where they are read already.
+        text: the tokenizer of the checkpoint gone on from; learned from the data where None.
+    """
+    ranks = parallel.join()
+    torch.manual_seed(recipe.train.seed)
+    given = list(examples) if examples is not None else read(recipe.data)
+    text = text or learn_text(recipe, given)
+    fit = Fit(
+        size=recipe.model.vision.size,
+        picture_tokens=families.picture_tokens(recipe.model),
+        row_tokens=recipe.data.row_tokens,
+        how=recipe.data.fit,
+    )
+    place = machine.device(device)
+    dtype = machine.precision(place, wish=_WISHES[recipe.train.precision])
+    model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
+    fused = recipe.train.fused
+    run = Run(
+        recipe=recipe,
+        out=out,
+        text=text,
+        stream=_stream(recipe, given, text, fit, ranks),
+        model=model.to(place),
+        device=place,
+        dtype=dtype,
+        # On CPUs the written-out attention is the faster one at these lengths (DESIGN, measured).
+        fused=place.type != "cpu" if fused is None else fused,
+        ranks=ranks,
+    )
+    run.facts["machine"] = machine.describe().cpu
+    with contextlib.suppress(RuntimeError):
+        run.facts["peak_flops"] = machine.measure_matmul(place, dtype, seconds=0.2)
+    say(describe(run))
+    return run
+
+
+_WISHES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}
+
+
+def read(config: DataConfig) -> list[Sequence[Example]]:
+    """The examples of each source; none for drawn ones."""
+    return [
+        []
+        if source.path == "scenes"
+        else files.read(
+            source.path, columns=source.columns or None, limit_broken=config.limit_broken
+        ).examples
+        for source in config.sources
+    ]
+
+
+def learn_text(recipe: Recipe, examples: Sequence[Sequence[Example]]) -> Text:
+    """A tokenizer trained on the data's own words."""
+    texts: list[str] = []
+    for source, given in zip(recipe.data.sources, examples, strict=True):
+        texts += [turn.text for example in given for turn in example.turns]
+        if source.path == "scenes":
+            from seesay import scenes
+
+            world = scenes.World(seed=recipe.train.seed, language=source.language)
+            for index in range(SCENES_READ):
+                drawn = scenes.examples(world, index, questions=8, captions=2, resolution=16)
+                texts += [turn.text for example in drawn for turn in example.turns]
+    return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)
+
+
+def _stream(
+    recipe: Recipe,
+    examples: Sequence[Sequence[Example]],
+    text: Text,
+    fit: Fit,
+    ranks: parallel.Ranks,
+) -> Stream:
+    data, seed = recipe.data, recipe.train.seed
+    rows = [
+        SceneRows(source, text=text, fit=fit, seed=seed)
+        if source.path == "scenes"
+        else FileRows(given, text=text, fit=fit, seed=seed, flip=data.flip, shift=data.shift)
+        for source, given in zip(data.sources, examples, strict=True)
+    ]
+    return Stream(
+        rows,
+        config=data,
+        text=text,
+        fit=fit,
+        batch=recipe.train.batch,
+        rank=ranks.rank,
+        ranks=ranks.total,
+    )
+
+
+def describe(run: Run) -> str:
+    """One line of what is about to be trained, and where."""
+    parameters = sum(p.numel() for p in run.model.parameters()) / 1e6
+    peak = run.facts.get("peak_flops", 0.0) / 1e9
+    kind = str(run.dtype).removeprefix("torch.")
+    return (
+        f"{parameters:.2f} M parameters, vocabulary {len(run.text)}, "
+        f"{run.stream.fit.picture_tokens} tokens a picture; {run.device} in {kind} "
+        f"(matmul {peak:.0f} GFLOP/s measured)"
+    )

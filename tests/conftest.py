@@ -1,0 +1,47 @@
+"""What every test gets: shapes and types checked at run time, fixed seeds, the test material."""
+
+import os
+import random
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+# Before anything imports seesay: from here on every annotated function of it is checked.
+_hook = jaxtyping.install_import_hook("seesay", "beartype.beartype")
+
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["SEESAY_NO_TUNABLES"] = "1"  # A test process must not start itself anew.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from seesay.machine import cores  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+
+torch.set_num_threads(cores())
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """The same random numbers in each test, whichever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def material() -> Path:
+    """The folder of small real data sets, or a skip."""
+    folder = Path(os.environ.get("SEESAY_MATERIAL", ROOT.parent / "shared" / "material"))
+    if not folder.is_dir():
+        pytest.skip(f"no test material at {folder}")
+    return folder
