@@ -8,7 +8,7 @@ import jaxtyping
 import pytest
 
 # Before anything imports seesay: from here on every annotated function of it is checked.
-_hook = jaxtyping.install_import_hook("seesay", "beartype.beartype")
+_hook = jaxtyping.install_import_hook("seesay", "typecheck.checked")
 
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["SEESAY_NO_TUNABLES"] = "1"  # A test process must not start itself anew.

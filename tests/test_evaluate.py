@@ -110,20 +110,19 @@ def test_deterministic_and_independent_of_the_batch():
 
 
 def test_questions_of_one_picture_are_asked_together():
+    """Also when the file does not have them together, and in pieces only when they cannot fit."""
     apart = questions(8)
     apart = apart[::2] + apart[1::2]
+    number = {id(e.images[0]): e.group for e in apart}
+    for size, sizes in ((6, [6, 6, 4]), (5, [4, 4, 4, 4])):
+        looking = Looking()
+        evaluate(looking, apart, batch=size, controls=())
+        assert [len(batch) for batch in looking.batches] == sizes
+        groups = [{number[id(picture)] for picture in batch} for batch in looking.batches]
+        assert all(2 * len(several) == count for several, count in zip(groups, sizes, strict=True))
+    many = [ask("red", str(i), "red", group="1") for i in range(7)]
     looking = Looking()
-    evaluate(looking, apart, batch=6, controls=())
-    assert [len(batch) for batch in looking.batches] == [6, 6, 4]
-    for batch in looking.batches:
-        assert all(batch[i] is not None for i in range(len(batch)))
-    looking = Looking()
-    evaluate(looking, apart, batch=5, controls=())
-    assert [len(batch) for batch in looking.batches] == [4, 4, 4, 4]
-    looking = Looking()
-    evaluate(
-        looking, [ask("red", str(i), "red", group="1") for i in range(7)], batch=3, controls=()
-    )
+    evaluate(looking, many, batch=3, controls=())
     assert [len(batch) for batch in looking.batches] == [3, 3, 1]
 
 
@@ -151,7 +150,7 @@ def test_matching():
 
 
 def test_the_order_of_options_tells_nothing():
-    """One that always takes the first is at chance, though the first of the file is always right."""
+    """One that always takes the first is at chance: the right one is first only in the file."""
     result = evaluate(Constant(), pairs(200), controls=())
     assert 0.4 < result.scores["matching"].value < 0.6
 
@@ -251,6 +250,8 @@ def test_progress_reaches_its_end():
         Looking(), questions(), batch=16, progress=lambda done, total: seen.append((done, total))
     )
     assert seen[-1] == (180, 180) and seen == sorted(seen)
+    evaluate(Writer(), [*questions(), *pairs()], progress=lambda *counts: seen.append(counts))
+    assert seen[-1][0] == seen[-1][1] > 180
 
 
 def test_a_label_of_many_values_is_no_slice():
@@ -303,3 +304,44 @@ def test_table():
 
 def test_an_empty_evaluation_is_plain():
     assert Evaluation().as_dict() == {"scores": {}, "controls": {}, "slices": {}}
+
+
+class Oracle(Looking):
+    """Knows every drawn picture by its pixels, and so the truth of its questions; else silent."""
+
+    def __init__(self, examples):
+        super().__init__()
+        self.truths = {self.key(e.images[0], e.turns[0].text): e for e in examples}
+
+    def key(self, image, question):
+        return np.asarray(image).tobytes(), question
+
+    def find(self, prompt):
+        return self.truths.get(self.key(prompt.images[0], prompt.turns[-1].text))
+
+    def answer(self, prompts):
+        found = [self.find(prompt) for prompt in prompts]
+        return [Answer(example.answer if example else "") for example in found]
+
+    def choose(self, prompts, options):
+        found = [self.find(prompt) for prompt in prompts]
+        return [
+            self.likely(e.options[0] if e else "nothing", o)
+            for e, o in zip(found, options, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_drawn_scenes(language):
+    from seesay.scenes import World, examples, matches
+
+    world = World(seed=3, language=language)
+    drawn = [e for i in range(12) for e in (*examples(world, i), *matches(world, i))]
+    result = evaluate(Oracle(drawn), drawn)
+    assert set(result.scores) == {"captions", "answers", "matching"}
+    assert all(each.value == 1 for each in result.scores.values())
+    assert result.scores["captions"].n == result.scores["matching"].n == 12
+    assert result.controls["captions_blank"].value == result.controls["answers_blank"].value == 0
+    assert result.controls["matching_chance"].value == 0.5
+    assert all(0 <= each.value < 0.8 for each in result.controls.values())
+    assert any(label.startswith("kind=") for label in result.slices)

@@ -1,18 +1,41 @@
-"""Recipes: TOML <-> dataclasses, overrides, strict: an unknown key is an error with the nearest name."""
+"""Recipes: TOML <-> dataclasses, with overrides. Strict: an unknown key is an error."""
 
+import copy
 import dataclasses
+import json
+import reprlib
 import tomllib
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from seesay.errors import RecipeError, nearest
 
-_STRICT = pydantic.ConfigDict(extra="forbid")
+# Upper bounds are far above any use: a config.json from elsewhere must not exhaust the memory.
+_STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Size = Annotated[int, Field(ge=1, le=100_000)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]  # of a running average: at 1 it would never move
+Weights = dict[str, Annotated[float, Field(ge=0)]]
+Norm = Literal["plain", "layer", "rms"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "relu_squared"]
+
+
+def _divides(whole: int, part: int, whole_name: str, part_name: str) -> None:
+    if whole % part:
+        raise ValueError(f"{whole_name} is {whole}, which {part_name}, {part}, does not divide")
+
+
+def _rises(numbers: Sequence[float], name: str) -> None:
+    if list(numbers) != sorted(numbers):
+        raise ValueError(f"{name} must not fall: {', '.join(str(n) for n in numbers)}")
 
 
 @dataclass(config=_STRICT, frozen=True, kw_only=True)
@@ -20,20 +43,20 @@ class VisionConfig:
     """The vision side. `stem_widths` sets the patch of a `conv` stem: 2 ** their number."""
 
     kind: Literal["vit", "resnet"] = "vit"
-    image_size: int | tuple[int, int] = 64
-    width: int = 192
-    depth: int = 2
-    num_heads: int = 4
-    mlp_ratio: float = 3.0
+    image_size: Size | tuple[Size, Size] = 64
+    width: Size = 192
+    depth: Annotated[int, Field(ge=0, le=1000)] = 2
+    num_heads: Size = 4
+    mlp_ratio: Positive = 3.0
     stem: Literal["patch", "conv"] = "conv"
-    patch: int = 8
-    stem_widths: tuple[int, ...] = (32, 64, 128)
-    stem_residuals: tuple[int, ...] = (0, 1, 1)
-    activation: str = "relu_squared"
-    norms: Literal["plain", "layer", "rms"] = "plain"
-    head_norm: Literal["plain", "layer", "rms"] | None = "plain"
+    patch: Size = 8
+    stem_widths: Annotated[tuple[Size, ...], Field(min_length=1, max_length=8)] = (32, 64, 128)
+    stem_residuals: tuple[Count, ...] = (0, 1, 1)
+    activation: Activation = "relu_squared"
+    norms: Norm = "plain"
+    head_norm: Norm | None = "plain"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    deviation: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    deviation: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,32 +64,53 @@ class VisionConfig:
         side = self.image_size
         return (side, side) if isinstance(side, int) else side
 
+    @pydantic.model_validator(mode="after")
+    def _agree(self):
+        _divides(self.width, self.num_heads, "width", "num_heads")
+        widths, residuals = len(self.stem_widths), len(self.stem_residuals)
+        if widths != residuals:
+            raise ValueError(f"{widths} stem_widths but {residuals} stem_residuals: give one each")
+        if self.kind == "resnet" and 0 in self.stem_residuals[1:]:
+            raise ValueError("a resnet's stage without a block cannot halve the grid: of "
+                             "stem_residuals, only the first may be 0")  # fmt: skip
+        return self
+
 
 @dataclass(config=_STRICT, frozen=True, kw_only=True)
 class ConnectorConfig:
     """What turns picture features into what the text side reads."""
 
     kind: Literal["linear", "mlp", "pixel_shuffle"] = "pixel_shuffle"
-    factor: int = 2
+    factor: Size = 2
 
 
 @dataclass(config=_STRICT, frozen=True, kw_only=True)
 class TextConfig:
     """The text side. `context` is the longest sequence, picture tokens included."""
 
-    width: int = 192
-    depth: int = 4
-    num_heads: int = 4
-    num_kv_heads: int | None = None
-    mlp_ratio: float = 3.0
-    activation: str = "relu_squared"
+    width: Size = 192
+    depth: Annotated[int, Field(ge=0, le=1000)] = 4
+    num_heads: Size = 4
+    num_kv_heads: Size | None = None
+    mlp_ratio: Positive = 3.0
+    activation: Activation = "relu_squared"
     gated: bool = False
-    norms: Literal["plain", "layer", "rms"] = "plain"
-    head_norm: Literal["plain", "layer", "rms"] | None = "plain"
+    norms: Norm = "plain"
+    head_norm: Norm | None = "plain"
     positions: Literal["rotary", "learned"] = "rotary"
-    rotary_base: float = 10_000.0
-    context: int = 1024
-    dropout: float = 0.0
+    rotary_base: Positive = 10_000.0
+    context: Annotated[int, Field(ge=2, le=10_000_000)] = 1024
+    dropout: Decay = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self):
+        _divides(self.width, self.num_heads, "width", "num_heads")
+        _divides(self.num_heads, self.num_kv_heads or 1, "num_heads", "num_kv_heads")
+        head_width = self.width // self.num_heads
+        if self.positions == "rotary" and head_width % 2:
+            raise ValueError(f"rotary positions turn pairs, but a head is {head_width} wide: "
+                             "make width / num_heads even")  # fmt: skip
+        return self
 
 
 @dataclass(config=_STRICT, frozen=True, kw_only=True)
@@ -84,78 +128,99 @@ class SourceConfig:
     """One source of a mixture: `scenes`, or a path; what is None is left to the source itself."""
 
     path: str = "scenes"
-    weight: float = 1.0
+    weight: Annotated[float, Field(ge=0)] = 1.0
     columns: dict[str, str] = field(default_factory=dict)
     # For `scenes`:
-    objects: tuple[int, int] = (1, 6)
+    objects: tuple[Size, Size] = (1, 6)
     language: Literal["en", "zh"] = "en"
-    questions: int = 8
-    captions: int = 1
-    kinds: dict[str, float] | None = None
-    caption_styles: dict[str, float] | None = None
+    questions: Count = 8
+    captions: Count = 1
+    kinds: Weights | None = None
+    caption_styles: tuple[str, ...] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self):
+        _rises(self.objects, "objects")
+        return self
 
 
 @dataclass(config=_STRICT, frozen=True, kw_only=True)
 class StageConfig:
     """One stage of a curriculum: up to this share of training, sources are overridden so."""
 
-    until: float
-    objects: tuple[int, int] | None = None
-    questions: int | None = None
-    captions: int | None = None
-    kinds: dict[str, float] | None = None
-    caption_styles: dict[str, float] | None = None
+    until: Annotated[float, Field(gt=0, le=1)]
+    objects: tuple[Size, Size] | None = None
+    questions: Count | None = None
+    captions: Count | None = None
+    kinds: Weights | None = None
+    caption_styles: tuple[str, ...] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self):
+        if self.objects is not None:
+            _rises(self.objects, "objects")
+        return self
 
 
 @dataclass(config=_STRICT, frozen=True, kw_only=True)
 class DataConfig:
     """What to train on. `row_tokens` is how long a packed row may be, picture tokens included."""
 
-    sources: tuple[SourceConfig, ...] = (SourceConfig(),)
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (SourceConfig(),)
     stages: tuple[StageConfig, ...] = ()
     dev: str | None = None
     tokenizer: Literal["bpe", "character"] = "bpe"
-    vocabulary: int = 1024
-    row_tokens: int = 192
+    vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 1024
+    row_tokens: Annotated[int, Field(ge=2)] = 192
     fit: Literal["stretch", "pad", "crop"] = "stretch"
     flip: bool = False
-    shift: int = 0
-    limit_broken: float = 0.05
-    workers: int = 1
+    shift: Count = 0
+    limit_broken: Share = 0.05
+    workers: Annotated[int, Field(ge=0, le=1024)] = 1
 
     @property
     def is_scenes(self) -> bool:
         """Whether all pictures are drawn."""
         return all(source.path == "scenes" for source in self.sources)
 
+    @pydantic.model_validator(mode="after")
+    def _agree(self):
+        if not any(source.weight for source in self.sources):
+            raise ValueError("the weights of all sources are 0: give one a share")
+        _rises([stage.until for stage in self.stages], "until of the stages")
+        return self
+
 
 @dataclass(config=_STRICT, frozen=True, kw_only=True)
 class TrainConfig:
-    """How to train: for `minutes` of wall-clock time, or for exactly `steps` (which resumes bit for bit)."""
+    """How to train: for `minutes` of wall-clock time, or for exactly `steps`.
 
-    minutes: float | None = None
-    steps: int | None = None
-    batch: int = 64
-    accumulate: int = 1
+    With `steps`, a run that was killed and resumed ends bit for bit as one that was not.
+    """
+
+    minutes: Positive | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    batch: Size = 64
+    accumulate: Size = 1
     optimizer: Literal["muon", "adamw"] = "muon"
-    learning_rate: float = 0.01
-    adamw_learning_rate: float = 0.003
-    momentum: float = 0.95
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.01
-    warmup: float = 0.02
-    decay: float = 0.6
-    final: float = 0.02
-    clip: float = 1.0
-    ema: float = 0.0
+    learning_rate: Positive = 0.01
+    adamw_learning_rate: Positive = 0.003
+    momentum: Decay = 0.95
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Share = 0.02
+    decay: Share = 0.6
+    final: Share = 0.02
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    ema: Decay = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     fused: bool | None = None
     compile: bool = False
-    seed: int = 0
-    preflight: int = 30
-    log_every: int = 20
-    sample_every: float = 30.0
-    save_every: float = 60.0
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+    preflight: Count = 30
+    log_every: Size = 20
+    sample_every: Annotated[float, Field(ge=0)] = 30.0
+    save_every: Annotated[float, Field(ge=0)] = 60.0
     tensorboard: bool = False
 
 
@@ -167,6 +232,13 @@ class Recipe:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
+    @pydantic.model_validator(mode="after")
+    def _agree(self):
+        if self.data.row_tokens > self.model.text.context:
+            raise ValueError(f"data.row_tokens is {self.data.row_tokens}, more than the "
+                             f"{self.model.text.context} of model.text.context")  # fmt: skip
+        return self
+
 
 def load(path: Path | str) -> dict[str, Any]:
     """The table in a TOML file, unchecked: `recipe` checks it once overrides are in."""
@@ -175,56 +247,115 @@ def load(path: Path | str) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError("no such recipe", where=str(path), fix="see recipes/*.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        fix = "give a file that can be read"
+        raise RecipeError(f"cannot be read: {error.strerror}", where=str(path), fix=fix) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"not TOML: {error}", where=str(path), fix="mend that line") from None
 
 
 def override(table: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """`a.b=c` assignments laid over a table; values are read as TOML, else as plain text."""
+    """A copy of a table with `a.b=c` assignments laid over it.
+
+    Values are read as TOML, else as plain text; a number in a key is a place in a list
+    (`data.sources.0.path=photos`).
+    """
+    table = copy.deepcopy(table)
     for assignment in assignments:
         key, found, value = assignment.partition("=")
-        if not found:
+        key = key.strip()
+        names = [name.strip() for name in key.split(".")]
+        if not found or not all(names):
             raise RecipeError("not an assignment", where=assignment, fix="write --set a.b=value")
-        *parents, last = key.strip().split(".")
-        place = table
-        for parent in parents:
-            place = _enter(place, parent, key)
-        place[last] = _value(value.strip())
+        place: Any = table
+        for name in names[:-1]:
+            place = _enter(place, name, key)
+        _put(place, names[-1], _value(value.strip()), key)
     return table
 
 
 def _enter(place: Any, name: str, key: str) -> Any:
+    """The table or list of that name, made where a table lacks it."""
+    if isinstance(place, list):
+        return place[_index(place, name, key)]
     child = place.setdefault(name, {}) if isinstance(place, dict) else None
-    if not isinstance(child, dict):
+    if not isinstance(child, dict | list):
         raise RecipeError(f"'{name}' is not a table", where=key, fix="name a key inside a table")
     return child
 
 
+def _put(place: Any, name: str, value: Any, key: str) -> None:
+    if isinstance(place, list):
+        place[_index(place, name, key)] = value
+    elif isinstance(place, dict):
+        place[name] = value
+    else:
+        fix = "name a key inside a table"
+        raise RecipeError(f"'{name}' has no table around it", where=key, fix=fix)
+
+
+def _index(place: list[Any], name: str, key: str) -> int:
+    if name.isdecimal() and int(name) < len(place):
+        return int(name)
+    what = f"'{name}' is no place in a list of {len(place)} that the recipe itself writes out"
+    raise RecipeError(what, where=key, fix="give the list whole: --set data.sources='[{...}]'")
+
+
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
+    # A name such as 2024-01-01 reads as a date, and text of several lines as several keys.
+    plain = isinstance(value["value"], str | int | float | list | dict)
+    return value["value"] if plain and len(value) == 1 else text
 
 
 def recipe(table: dict[str, Any], *, where: str = "recipe") -> Recipe:
-    """Check a table and make the recipe of it."""
+    """Check a table and make the recipe of it.
+
+    Raises:
+        RecipeError: an unknown key, with the nearest known one; a value of the wrong kind or out
+            of range; values that do not go together.
+    """
+    # Through JSON, because pydantic is strict about numbers and text there, yet takes lists.
     try:
-        return pydantic.TypeAdapter(Recipe).validate_python(table)
+        return _RECIPE.validate_json(json.dumps(table, default=str), strict=True)
     except pydantic.ValidationError as error:
-        raise _mend(error.errors()[0], where) from None
+        raise _mend(error.errors()[0], table, where) from None
 
 
-def _mend(problem: Any, where: str) -> RecipeError:
+_RECIPE = pydantic.TypeAdapter(Recipe)
+
+
+def _mend(problem: Any, table: Any, where: str) -> RecipeError:
     """The first problem pydantic found, in Seesay's terms."""
-    path = [part for part in problem["loc"] if not str(part).startswith("function-")]
+    path = _path(problem, table)
     key = ".".join(str(part) for part in path)
-    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return RecipeError(
-            f"unknown key '{key}'", where=where, fix=nearest(str(path[-1]), _known(path[:-1]))
-        )
-    said = f"'{key}' is {problem.get('input')!r}: {problem['msg']}"
-    return RecipeError(said, where=where, fix="give a value of that kind")
+    kind = problem["type"]
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        fix = nearest(str(path[-1]), _known(path[:-1]))
+        return RecipeError(f"unknown key '{key}'", where=where, fix=fix)
+    if kind.startswith("missing"):
+        return RecipeError(f"'{key}' is missing", where=where, fix="give it a value")
+    if kind == "value_error":
+        at = f"{where}: {key}" if key else where
+        return RecipeError(str(problem["ctx"]["error"]), where=at, fix="change one of the two")
+    said = f"'{key or 'recipe'}' is {reprlib.repr(problem.get('input'))}: {problem['msg']}"
+    return RecipeError(said, where=where, fix="give a value of that kind, and in that range")
+
+
+def _path(problem: Any, table: Any) -> list[Any]:
+    """Where in the table a problem is; pydantic also names the alternatives of a union it tried."""
+    path, at = [], table
+    for part in problem["loc"]:
+        inside = isinstance(at, list) and isinstance(part, int) and part < len(at)
+        if inside or (isinstance(at, dict) and part in at):
+            path.append(part)
+            at = at[part]
+    last = problem["loc"][-1:]
+    named = problem["type"].startswith(("missing", "unexpected", "extra"))
+    return [*path, *last] if named and path[-1:] != list(last) else path
 
 
 def _known(path: Sequence[Any]) -> list[str]:

@@ -152,7 +152,7 @@ def _requirements() -> list[tuple[str, str]]:
     for line in importlib.metadata.requires("seesay") or ():
         name = re.match(r"[A-Za-z0-9._-]+", line)
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", line)
-        if name:
+        if name and name.group() != "seesay":
             found.append((name.group(), extra.group(1) if extra else ""))
     return found
 

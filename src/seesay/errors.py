@@ -1,5 +1,7 @@
 """The error tree: what went wrong, where, both numbers, and what to do about it."""
 
+from collections.abc import Sequence
+
 
 class SeesayError(Exception):
     """A mistake the user can mend; the command line prints it without a traceback and exits 2.
@@ -21,7 +23,7 @@ class SeesayError(Exception):
         return f"{head}\n  {self.fix}" if self.fix else head
 
     def __reduce__(self):
-        # Keyword-only arguments do not survive Exception's own pickling, and data workers send these.
+        # Keyword-only arguments do not survive Exception's own pickling; data workers send these.
         return _rebuild, (type(self), self.what, self.where, self.fix)
 
 
@@ -57,7 +59,7 @@ class TrainingError(SeesayError):
     """Training that cannot go on: a loss that is not finite, a full disk."""
 
 
-def nearest(name: str, known: "list[str] | tuple[str, ...]") -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
     """`name`'s nearest neighbour in `known` as a question, or the whole list where none is near."""
     import difflib
 

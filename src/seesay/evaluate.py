@@ -76,6 +76,7 @@ def evaluate(
             refused[test.examples[0].task] = error
     if not parts:
         raise next(iter(refused.values()))
+    meter.end()
     skipped = {name: str(error) for name, error in refused.items()}
     return replace(merge(parts), skipped=skipped, command=command)
 
@@ -198,7 +199,8 @@ def _controls(
 def _guesses(test: _Test) -> list[str]:
     questions = [example.question for example in test.examples]
     answers = [example.answer for example in test.examples]
-    return blind.question_alone(questions, answers, test.groups)
+    options = [example.options for example in test.examples]
+    return blind.question_alone(questions, answers, test.groups, options=options)
 
 
 def _blanked(test: _Test) -> dict[str, tuple[Picture, ...]]:
@@ -240,6 +242,10 @@ class _Meter:
         self.done += count
         if self.progress:
             self.progress(min(self.done, self.total), self.total)
+
+    def end(self) -> None:
+        """Tasks skipped and pictures without another to swap with were never asked."""
+        self.add(max(0, self.total - self.done))
 
 
 class _Asker:

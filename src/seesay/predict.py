@@ -2,20 +2,21 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from seesay import config, machine
 from seesay.data import images
-from seesay.data.collate import Row, collate
+from seesay.data.collate import Row, collate, split
 from seesay.data.stream import Fit
-from seesay.data.text import Text
-from seesay.errors import CapabilityError, CheckpointError, LengthError
+from seesay.data.text import Document, Text
+from seesay.errors import CapabilityError, CheckpointError, DataError, LengthError, RecipeError
 from seesay.model import checkpoint, families, generate, golden
 from seesay.model.families import Prefix
 from seesay.records import Batch, Picture, Turn
@@ -23,7 +24,10 @@ from seesay.records import Batch, Picture, Turn
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a predictor is asked: pictures, and turns that end with the user's (empty text: a caption)."""
+    """What a predictor is asked: pictures, and turns that end with the user's.
+
+    No turns, or an empty last one, ask for a caption.
+    """
 
     images: tuple[Picture, ...]
     turns: tuple[Turn, ...]
@@ -31,7 +35,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a predictor said: the text, and the natural-log probability of each of its tokens."""
+    """What a predictor said: the text, and the natural-log probability of each of its tokens.
+
+    The mark that ends an answer is a token too, where it came before the limit.
+    """
 
     text: str
     log_probabilities: tuple[float, ...] = ()
@@ -58,7 +65,17 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How answers are decoded: greedily unless `temperature` or `beams` say otherwise."""
+    """How answers are decoded: greedily unless `temperature` or `beams` say otherwise.
+
+    Args:
+        most: tokens an answer may have; fewer where the model's context has no room for them.
+        temperature: above 0, tokens are drawn, the more freely the higher.
+        top_p: drawn only from the likeliest tokens that together reach this probability.
+        beams: above 1, that many hypotheses are searched with; nothing is drawn then.
+
+    Raises:
+        RecipeError: a value out of range.
+    """
 
     most: int = 96
     temperature: float = 0.0
@@ -66,12 +83,29 @@ class Decoding:
     beams: int = 1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name, good, rule in (
+            ("most", self.most >= 1, "1 or more"),
+            ("temperature", 0 <= self.temperature < math.inf, "0 or more, and finite"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("beams", 1 <= self.beams <= 64, "from 1 to 64"),
+        ):
+            if not good:
+                said = f"{name} is {getattr(self, name)}; it must be {rule}"
+                raise RecipeError(said, where=f"decoding.{name}", fix="give a value in that range")
+
+
+# Options share a row up to so many tokens: attention costs the square of a row's length.
+OPTION_TOKENS = 192
+
 
 class SeesayPredictor:
     """A Seesay model as a Predictor.
 
     Args:
-        fit: the pictures and rows it takes in. `most_rows`: how many prompts pass at once.
+        fit: the pictures and rows it takes in.
+        context: the longest sequence it was made for, picture tokens included.
+        most_rows: how many prompts pass at once.
     """
 
     def __init__(
@@ -102,11 +136,14 @@ class SeesayPredictor:
     def choose(
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
     ) -> list[np.ndarray]:
-        """p(option) ∝ the product of its tokens' probabilities after the prompt."""
+        """p(option) ∝ the product of its tokens' probabilities after the prompt, end included."""
         if len(prompts) != len(options):
             raise LengthError(
                 f"{len(prompts)} prompts but {len(options)} lists of options", fix="give one each"
             )
+        empty = next((i for i, those in enumerate(options) if not those), None)
+        if empty is not None:
+            raise DataError(f"prompt {empty} has 0 options to choose among", fix="give one or more")
         chosen: list[np.ndarray] = []
         rows = max(1, self.most_rows // 4)
         for start in range(0, len(prompts), rows):
@@ -125,37 +162,38 @@ class SeesayPredictor:
     @torch.inference_mode()
     def _answer(self, prompts: Sequence[Prompt], offset: int) -> list[Answer]:
         self.model.eval()
-        distinct, order = _distinct(prompts)
-        pixels = [self._pixels(picture) for picture in distinct]
-        rows, at = [], 0
-        for prompt in prompts:
-            document = self.text.encode(prompt.turns)
-            self._check_length(len(document), len(prompt.images))
-            own = [pixels[i] for i in order[at : at + len(prompt.images)]]
-            rows.append(Row(self._stack(own), (document,)))
-            at += len(prompt.images)
+        documents = [self.text.encode(_asked(prompt)) for prompt in prompts]
+        for prompt, document in zip(prompts, documents, strict=True):
+            self._check_length(len(document) + 1, prompt, "shorten the question")
+        pictures = _Pictures(self, prompts)
+        rows = [
+            Row(pictures.of(i), (document,), f"prompt {offset + i}")
+            for i, document in enumerate(documents)
+        ]
         batch = self._collate(rows).to(self.device)
         with self._autocast():
-            # Several questions on one picture: it is encoded once.
-            seen = self.model.see(self._tensor(self._stack(pixels)), fused=self._fused)
-            made = self._generate(batch, seen[torch.tensor(order, device=self.device)], offset)
+            made = self._generate(batch, pictures.seen(range(len(rows))), offset)
         return [Answer(self.text.decode(g.tokens), g.log_probabilities) for g in made]
 
     def _generate(self, batch: Batch, seen: torch.Tensor, offset: int) -> list[generate.Generated]:
         how = self.decoding
-        forbid = (self.text.picture, self.text.pad)
-        room = self.context - batch.tokens_BT.shape[1]
-        shared = {"seen": seen, "end": self.text.end, "forbid": forbid, "most": min(how.most, room)}
+        lengths = (batch.groups_BT >= 0).sum(dim=1).tolist()
+        shared = {
+            "seen": seen,
+            "end": self.text.end,
+            "forbid": (self.text.picture, self.text.pad),
+            "most": [min(how.most, self.context - length) for length in lengths],
+            "fused": self._fused,
+        }
         if how.beams > 1:
             return generate.beam_search(self.model, batch, beams=how.beams, **shared)
-        seeds = [how.seed * 1_000_003 + offset + i for i in range(len(batch.tokens_BT))]
+        seeds = [(how.seed * 1_000_003 + offset + i) % 2**63 for i in range(len(lengths))]
         return generate.generate(
             self.model,
             batch,
             temperature=how.temperature,
             top_p=how.top_p,
             seeds=seeds,
-            fused=self._fused,
             **shared,
         )
 
@@ -164,49 +202,65 @@ class SeesayPredictor:
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
     ) -> list[np.ndarray]:
         self.model.eval()
-        rows = [self._option_row(p, o) for p, o in zip(prompts, options, strict=True)]
+        pictures = _Pictures(self, prompts)
+        owners, rows = [], []
+        for i, (prompt, own) in enumerate(zip(prompts, options, strict=True)):
+            for documents in self._option_rows(prompt, own):
+                owners.append(i)
+                rows.append(Row(pictures.of(i), documents, f"prompt {i}"))
+        sums: list[list[float]] = [[] for _ in prompts]
+        for start in range(0, len(rows), self.most_rows):
+            part = slice(start, start + self.most_rows)
+            scored = self._score(rows[part], pictures.seen(owners[part]))
+            for owner, logs in zip(owners[part], scored, strict=True):
+                sums[owner] += logs
+        return [torch.tensor(logs, dtype=torch.double).softmax(0).numpy() for logs in sums]
+
+    def _option_rows(self, prompt: Prompt, options: Sequence[str]) -> list[tuple[Document, ...]]:
+        """The options' documents, several a row."""
+        asked = _asked(prompt)
+        documents = [self.text.encode((*asked, Turn("assistant", option))) for option in options]
+        for document in documents:
+            self._check_length(len(document), prompt, "shorten the question or the option")
+        lengths = [len(document) for document in documents]
+        rows = split(lengths, room=max(*lengths, OPTION_TOKENS))
+        return [tuple(documents[i] for i in row) for row in rows]
+
+    def _score(self, rows: Sequence[Row], seen: torch.Tensor) -> list[list[float]]:
+        """Of each row, the sum of log-probabilities of each document's learned tokens."""
         batch = self._collate(rows).to(self.device)
+        place_BT = batch.targets_BT >= 0
         with self._autocast():
-            logits_BTY = self.model(
+            logits_MY = self.model(
                 batch.tokens_BT,
                 pictures=batch.pictures_NCHW,
                 positions=batch.positions_BT,
                 documents=batch.documents_BT,
                 groups=batch.groups_BT,
+                seen=seen,
+                select=place_BT,
                 fused=self._fused,
             )
-        log_BTY = logits_BTY.float().log_softmax(dim=-1)
-        target_BT = batch.targets_BT.clamp(min=0)
-        log_BT = log_BTY.gather(2, target_BT[..., None])[..., 0] * (batch.targets_BT >= 0)
-        sums = [
-            torch.stack([log[docs == n + 1].sum() for n in range(len(row.documents))])
-            for row, log, docs in zip(rows, log_BT, batch.documents_BT, strict=True)
-        ]
-        return [total.double().softmax(dim=0).cpu().numpy() for total in sums]
-
-    def _option_row(self, prompt: Prompt, options: Sequence[str]) -> Row:
-        documents = [
-            self.text.encode((*prompt.turns, Turn("assistant", option))) for option in options
-        ]
-        for document in documents:
-            self._check_length(len(document), len(prompt.images))
-        return Row(self._stack([self._pixels(i) for i in prompt.images]), tuple(documents))
+        log_MY = logits_MY.float().log_softmax(dim=-1)
+        log_M = log_MY.gather(1, batch.targets_BT[place_BT][:, None])[:, 0].double()
+        sums_BN = log_M.new_zeros(len(rows), 1 + max(len(row.documents) for row in rows))
+        sums_BN.index_put_(
+            (place_BT.nonzero()[:, 0], batch.documents_BT[place_BT]), log_M, accumulate=True
+        )
+        return [s[1 : 1 + len(r.documents)].tolist() for s, r in zip(sums_BN, rows, strict=True)]
 
     def _pixels(self, picture: Picture) -> np.ndarray:
         return images.pixels(picture, size=self.fit.size, fit=self.fit.how)
 
-    def _stack(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
-        return np.stack(pixels) if pixels else np.zeros((0, *self.fit.size, 3), np.uint8)
-
-    def _tensor(self, pixels_NHWC: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).to(self.device)
-
-    def _check_length(self, text_tokens: int, num_images: int) -> None:
-        total = text_tokens + num_images * self.fit.picture_tokens
-        if total >= self.context:
+    def _check_length(self, text_tokens: int, prompt: Prompt, fix: str) -> None:
+        pictures = len(prompt.images) * self.fit.picture_tokens
+        if pictures + text_tokens > self.context:
             raise LengthError(
-                f"pictures and text take {total} tokens, the model's context is {self.context}",
-                fix="shorten the question",
+                f"{len(prompt.images)} pictures of {self.fit.picture_tokens} tokens and text of "
+                f"{text_tokens} make {pictures + text_tokens}, more than the {self.context} of the "
+                "model's context",
+                where=self.name,
+                fix=fix,
             )
 
     def _collate(self, rows: Sequence[Row]) -> Batch:
@@ -223,17 +277,48 @@ class SeesayPredictor:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def _distinct(prompts: Sequence[Prompt]) -> tuple[list[Picture], list[int]]:
-    """The distinct pictures of some prompts, and where among them each picture in turn is."""
-    places: dict[int, int] = {}
-    distinct: list[Picture] = []
-    order: list[int] = []
-    for picture in (picture for prompt in prompts for picture in prompt.images):
-        if id(picture) not in places:
-            places[id(picture)] = len(distinct)
-            distinct.append(picture)
-        order.append(places[id(picture)])
-    return distinct, order
+class _Pictures:
+    """The pictures of some prompts, each decoded and encoded once, whoever asks about it."""
+
+    def __init__(self, predictor: SeesayPredictor, prompts: Sequence[Prompt]) -> None:
+        self._predictor = predictor
+        distinct: dict[Any, Picture] = {}
+        for picture in (picture for prompt in prompts for picture in prompt.images):
+            distinct.setdefault(_key(picture), picture)
+        places = {key: place for place, key in enumerate(distinct)}
+        self._places = [[places[_key(p)] for p in prompt.images] for prompt in prompts]
+        none = np.zeros((0, *predictor.fit.size, 3), np.uint8)
+        pixels = [predictor._pixels(picture)[None] for picture in distinct.values()]
+        self._pixels_NHWC = np.concatenate([none, *pixels])
+        pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
+        with predictor._autocast():
+            self._seen_NQD = predictor.model.see(
+                pixels_NCHW.to(predictor.device), fused=predictor._fused
+            )
+
+    def of(self, prompt: int) -> np.ndarray:
+        """The pixels of a prompt's pictures."""
+        return self._pixels_NHWC[self._places[prompt]]
+
+    def seen(self, prompts: Iterable[int]) -> torch.Tensor:
+        """The pictures of these prompts, in order, as tokens of the text side's width."""
+        places = [place for prompt in prompts for place in self._places[prompt]]
+        return self._seen_NQD[torch.tensor(places, dtype=torch.long, device=self._seen_NQD.device)]
+
+
+def _key(picture: Picture) -> Any:
+    """What is equal for one picture: a file's name, the encoded bytes, or the very array."""
+    return id(picture) if isinstance(picture, np.ndarray) else picture
+
+
+def _asked(prompt: Prompt) -> tuple[Turn, ...]:
+    turns = prompt.turns or (Turn("user", ""),)
+    if turns[-1].role != "user":
+        raise DataError(
+            f"the last of {len(turns)} turns is the {turns[-1].role}'s",
+            fix="end with the user's turn: what it asks",
+        )
+    return turns
 
 
 def load(
@@ -250,19 +335,19 @@ def load(
             do not come back.
     """
     folder = checkpoint.find(run)
+    where = str(folder)
     stored = checkpoint.open_config(folder)
-    recipe = config.recipe(stored.get("recipe", {}), where=str(folder / checkpoint.CONFIG))
+    recipe = _recipe(stored, where)
     text = Text.open(folder)
     if len(text) != stored.get("vocabulary"):
         raise CheckpointError(
             f"tokenizer.json has {len(text)} tokens, config.json says {stored.get('vocabulary')}",
-            where=str(folder),
+            where=where,
             fix="copy the checkpoint folder again, whole",
         )
     place = machine.device(device)
-    model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
-    checkpoint.fill(model, checkpoint.open_tensors(folder / checkpoint.WEIGHTS), where=str(folder))
-    golden.replay(model, _golden(folder), where=str(folder))
+    model = _build(recipe, text, checkpoint.open_tensors(folder / checkpoint.WEIGHTS), where)
+    golden.replay(model, _golden(folder), where=where)
     return predictor(
         model.to(place).eval(),
         text,
@@ -271,6 +356,35 @@ def load(
         decoding=decoding,
         name=str(run),
     )
+
+
+def _recipe(stored: Mapping[str, Any], where: str) -> config.Recipe:
+    """The recipe in config.json: what a user cannot mend there is the checkpoint's fault."""
+    try:
+        return config.recipe(stored["recipe"], where=checkpoint.CONFIG)
+    except (KeyError, RecipeError) as error:
+        raise CheckpointError(
+            f"config.json does not hold a recipe this Seesay can build: {error}",
+            where=where,
+            fix="use the Seesay that wrote it, or copy the checkpoint folder again, whole",
+        ) from None
+
+
+def _build(
+    recipe: config.Recipe, text: Text, weights: Mapping[str, torch.Tensor], where: str
+) -> Prefix:
+    """The model config.json describes, with the weights in it."""
+    shape = {"vocabulary": len(text), "picture_token": text.picture}
+    try:
+        # Without memory first: what config.json says of sizes is not to be trusted.
+        with torch.device("meta"):
+            checkpoint.agree(families.build(recipe.model, **shape), weights, where=where)
+        model = families.build(recipe.model, **shape)
+    except RecipeError as error:
+        fix = "copy the checkpoint folder again, whole"
+        raise CheckpointError(f"config.json: {error}", where=where, fix=fix) from None
+    checkpoint.fill(model, weights, where=where)
+    return model
 
 
 def predictor(
@@ -297,8 +411,9 @@ def predictor(
 
 def _golden(folder: Path) -> dict:
     try:
-        return json.loads((folder / "golden.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        stored = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+        return stored if isinstance(stored, dict) else {}
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"golden.json cannot be read: {error}", where=str(folder), fix="copy it again, whole"
         ) from None

@@ -5,7 +5,7 @@ C H W colour channels, height and width in pixels, P patches, V vision width, Q 
 the connector, K heads, L layers, Y vocabulary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +39,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in pixels of its picture: left and top inside it, right and bottom just outside."""
+    """A rectangle in pixels: left and top are inside it, right and bottom just outside."""
 
     left: float
     top: float
@@ -55,8 +55,8 @@ class Example:
     `turns` ends with the assistant's turn, which is the truth. `task` is the name of a file in
     `tasks/`. `group` names the picture: examples of one group are questions on the same pictures,
     which are then encoded once. `labels` are slices to report by (`{"kind": "count"}`). `options`
-    are the answers to choose among, where the set is closed; for the task `match` the first is right.
-    `scene` is the graph a drawn picture came from.
+    are the answers to choose among, where the set is closed; for the task `match` the first is
+    right. `scene` is the graph a drawn picture came from.
     """
 
     images: tuple[Picture, ...]
@@ -84,8 +84,8 @@ class Example:
 class Batch:
     """One step's tensors.
 
-    A row is one or more groups of pictures, each followed by its documents (conversations). A position
-    sees an earlier one of the same group if that is a picture's or of the same document.
+    A row is one or more groups of pictures, each followed by its documents (conversations). A
+    position sees an earlier one of the same group if that is a picture's or of the same document.
     """
 
     tokens_BT: Tensor  # int64; the picture token stands where a picture's features go
@@ -95,15 +95,18 @@ class Batch:
     groups_BT: Tensor  # int64; which group of pictures of the row, -1 for padding
     pictures_NCHW: Tensor  # uint8, RGB, in the order of the picture tokens (row by row)
     origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
-    skipped: tuple[
-        str, ...
-    ] = ()  # why rows that should be here are not: pictures that do not decode
+    # Why rows that should be here are not: pictures that do not decode.
+    skipped: tuple[str, ...] = ()
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        moved = {
-            f.name: getattr(self, f.name).to(device, non_blocking=True)
-            for f in fields(self)
-            if isinstance(getattr(self, f.name), Tensor)
-        }
-        return replace(self, **moved)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same batch where a GPU can fetch it without waiting; data loaders call this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {k: change(v) for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **changed)

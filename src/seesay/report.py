@@ -1,4 +1,4 @@
-"""Report: an evaluation, a training log and their pictures -> one HTML file that needs nothing else.
+"""Report: an evaluation, a training log and pictures -> one HTML file that needs nothing else.
 
 The template beside this file, `report.html.j2`, says how it looks; here is what it shows.
 """
@@ -240,13 +240,13 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> list[Curve]:
 
 def _points(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
     rows = enumerate(history)
-    pairs = [(row.get("step", number), row.get(key)) for number, row in rows]
-    return [(float(x), float(y)) for x, y in pairs if _is_number(x) and _is_number(y)]
+    pairs = [(_number(row.get("step", i)), _number(row.get(key))) for i, row in rows]
+    return [(x, y) for x, y in pairs if x is not None and y is not None]
 
 
-def _is_number(value: Any) -> bool:
+def _number(value: Any) -> float | None:
     is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+    return float(value) if is_real and math.isfinite(value) else None
 
 
 def _curve(key: str, points: Sequence[tuple[float, float]]) -> Curve:
@@ -264,7 +264,7 @@ def _curve(key: str, points: Sequence[tuple[float, float]]) -> Curve:
     def path(pairs: Iterable[tuple[float, float]]) -> str:
         return " ".join(f"{x},{y}" for x, y in (place(*pair) for pair in pairs))
 
-    across = [x for x in _ticks(left, right) if left <= x <= right]
+    across = [x for x in _ticks(left, right, count=5) if left <= x <= right]
     return Curve(
         label=CURVES.get(key, key.replace("_", " ").capitalize()),
         last=_short(smooth[-1][1]),
@@ -276,12 +276,12 @@ def _curve(key: str, points: Sequence[tuple[float, float]]) -> Curve:
 
 
 def _smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """An exponential mean, its start unbiased (Kingma and Ba, arXiv:1412.6980, section 3)."""
-    keep = 1 - min(1.0, 20 / len(points))
-    mean, found = 0.0, []
-    for i, (x, y) in enumerate(points, start=1):
-        mean = keep * mean + (1 - keep) * y
-        found.append((x, mean / (1 - keep**i)))
+    """The mean of each point and its neighbours."""
+    reach = len(points) // 40
+    found = []
+    for i, (x, _) in enumerate(points):
+        values = [y for _, y in points[max(0, i - reach) : i + reach + 1]]
+        found.append((x, sum(values) / len(values)))
     return found
 
 
@@ -314,7 +314,8 @@ def _short(value: float) -> str:
 
 
 def _duration(history: Sequence[Mapping[str, Any]]) -> str:
-    seconds = [row["seconds"] for row in history if _is_number(row.get("seconds"))]
+    logged = [_number(row.get("seconds")) for row in history]
+    seconds = [value for value in logged if value is not None]
     if not seconds:
         return ""
     minutes, rest = divmod(round(seconds[-1]), 60)
@@ -351,16 +352,18 @@ def _gallery(records: Sequence[Record], *, limit: int) -> list[tuple[str, list[C
 
 
 def _card(record: Record) -> Card:
-    total = record.log_probability
-    chance = None if total is None else math.exp(min(0.0, total))
+    probability, chance = "", 0.0
+    if (total := record.log_probability) is not None:
+        chance = math.exp(min(0.0, total))
+        probability = f"{chance:.2f} (log {round(total, 2) or 0.0:.2f})"
     return Card(
         pictures=tuple(_data_uri(p, where=record.origin) for p in record.images),
         question=record.question,
         answer=record.answer,
         truth=record.truth,
         right=record.right,
-        probability="" if chance is None else f"{chance:.2f} (log {total:.2f})",
-        percent=_percent(chance or 0),
+        probability=probability,
+        percent=_percent(chance),
         # The folder is the writer's business, not the reader's.
         origin=record.origin.replace("\\", "/").rsplit("/", 1)[-1],
     )

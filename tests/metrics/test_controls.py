@@ -43,13 +43,13 @@ rows = st.lists(
 )
 
 
-@given(rows)
-def test_equals_counting_plainly(rows):
+@given(rows, st.sampled_from(["", "a", "bc", "d"]))
+def test_equals_counting_plainly(rows, options):
     def plainly(question, group):
-        others = [(q, a) for q, a, g in rows if g != group]
+        others = [(q, a) for q, a, g in rows if g != group and (not options or a in options)]
         votes = Counter(a for q, a in others if q == question) or Counter(a for _, a in others)
         return min(votes, key=lambda a: (-votes[a], a), default="")
 
     expected = [plainly(question, group) for question, _, group in rows]
     columns = ([q for q, _, _ in rows], [a for _, a, _ in rows], [g for _, _, g in rows])
-    assert question_alone(*columns) == expected
+    assert question_alone(*columns, options=[list(options)] * len(rows)) == expected

@@ -55,6 +55,8 @@ def test_vqa_and_classify():
 def test_match_is_right_when_the_first_option_is_chosen():
     pair = example("true", task="match", options=("a red dog", "a dog red"))
     assert match.score(["a red dog", "a dog red"], [pair, pair])["matching"].value == 0.5
+    long = example("true", task="match", options=("first\nsecond", "first\nthird"))
+    assert match.score(["first\nthird"], [long])["matching"].value == 0
 
 
 def test_captions_of_photographs():
@@ -71,12 +73,13 @@ def test_captions_of_photographs():
 
 def test_captions_of_scenes_need_not_be_the_reference(monkeypatch):
     fake = types.ModuleType("seesay.scenes.language")
-    setattr(fake, "is_right", lambda text, scene: scene in text)  # noqa: B010
+    setattr(fake, "is_right", lambda text, scene, language: f"{language} {scene}" in text)  # noqa: B010
     monkeypatch.setitem(sys.modules, "seesay.scenes.language", fake)
     drawn = [example("x", scene="circle"), example("x", scene="star")]
-    scores = caption.score(["one circle", "one circle"], drawn)
+    drawn.append(example("一个", scene="circle"))
+    scores = caption.score(["en circle", "en circle", "en circle"], drawn)
     assert set(scores) == {"captions"}
-    assert scores["captions"].rows[:, 0].tolist() == [1, 0]
+    assert scores["captions"].rows[:, 0].tolist() == [1, 0, 0]
 
 
 def test_one_question_a_picture_with_several_captions():

@@ -1,10 +1,13 @@
 """`seesay ask`: caption a picture, or answer a question about it."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+
+from seesay.commands.options import print_json
 
 
 def ask(
@@ -16,7 +19,7 @@ def ask(
     beams: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     temperature: Annotated[float, Parameter(validator=Number(gte=0))] = 0.0,
     top_p: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 1.0,
-    max_tokens: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    max_tokens: Annotated[int, Parameter(validator=Number(gte=1))] = 96,
     seed: int = 0,
     json: bool = False,
 ) -> int | None:
@@ -29,8 +32,31 @@ def ask(
         beams: Beams to search with; 1 is greedy.
         temperature: Above 0, sample instead, the more freely the higher.
         top_p: When sampling, only among the likeliest tokens that make up this probability.
-        max_tokens: Longest answer, in tokens; by default what the model's context has room for.
+        max_tokens: Longest answer, in tokens.
         seed: Seed of the sampling.
         json: Print the answer and its probabilities as one JSON object.
     """
-    raise NotImplementedError("ask")
+    from seesay.data import images
+    from seesay.predict import Decoding, Prompt, load
+    from seesay.records import Turn
+
+    images.load(picture)  # A bad picture is said before a model is opened.
+    how = Decoding(
+        most=max_tokens, temperature=temperature, top_p=top_p, beams=beams, seed=seed
+    )
+    predictor = load(run, decoding=how)
+    asked = Prompt((picture,), (Turn("user", question or ""),))
+    answer = predictor.answer([asked])[0]
+    if json:
+        logs = answer.log_probabilities
+        print_json(
+            {
+                "question": question,
+                "answer": answer.text,
+                "probability": math.exp(sum(logs)),
+                "token_log_probabilities": logs,
+            }
+        )
+    else:
+        print(answer.text)
+    return None

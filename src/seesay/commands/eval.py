@@ -6,6 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from seesay.commands.options import pairs
+
 
 def evaluate(
     run: str,
@@ -23,7 +25,8 @@ def evaluate(
 
     Args:
         run: A run's folder or a checkpoint folder.
-        data: The data set, in any layout that `seesay train --data` takes.
+        data: The data set, in any layout that `seesay train --data` takes; or `scenes`, drawn
+            pictures never trained on.
         columns: Which column is which, as kind=name. Repeat for each.
         limit: Only this many examples, drawn by --seed.
         report: Also write an HTML report to this file.
@@ -31,4 +34,14 @@ def evaluate(
         json: Print scores, controls and slices as one JSON object.
         quiet: No progress on standard error, only warnings and errors.
     """
-    raise NotImplementedError("eval")
+    from seesay import predict
+    from seesay.commands import measure
+
+    predictor = predict.load(run, precision="auto")
+    examples = measure.examples(
+        data, columns=pairs(columns, option="--columns"), limit=limit, seed=seed
+    )
+    made = measure.measure(predictor, {"": examples}, seed=seed, quiet=quiet)
+    measure.write(made, Path(run), report=report)
+    measure.show(made, json=json)
+    return None

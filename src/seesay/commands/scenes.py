@@ -8,16 +8,20 @@ from cyclopts.validators import Number
 
 from seesay.commands.options import print_json, span
 
+# As in scenes/world.py, which is too heavy to import for a --help; a test holds them equal.
+Split = Literal["train", "dev", "test", "combinations", "questions"]
+Language = Literal["en", "zh"]
+
 
 def export(
     folder: Path,
     /,
     *,
     count: Annotated[int, Parameter(validator=Number(gte=1))] = 1000,
-    split: Literal["train", "dev", "test", "combinations", "questions"] = "train",
+    split: list[Split] | None = None,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     resolution: Annotated[int, Parameter(validator=Number(gte=8, lte=4096))] = 64,
-    language: Literal["en", "zh"] = "en",
+    language: Language = "en",
     objects: str = "1-6",
     json: bool = False,
 ) -> None:
@@ -25,9 +29,10 @@ def export(
 
     Args:
         folder: The folder to write; it must be new or empty.
-        count: Pictures to draw.
-        split: Which part of the world; combinations has pairs of colour and shape that training
-            never shows, questions has forms of question that it never asks.
+        count: Pictures to draw of each split.
+        split: Which part of the world, train if not given; combinations has pairs of colour and
+            shape that training never shows, questions has forms of question that it never asks.
+            Repeat for several.
         seed: Which world: the same seed draws the same pictures on every machine.
         resolution: Width and height in pixels.
         language: English or Chinese.
@@ -37,10 +42,13 @@ def export(
     from seesay.scenes.export import export as write
     from seesay.scenes.world import World
 
-    low_high = span(objects, option="--objects")
-    world = World(seed=seed, split=split, objects=low_high, language=language)
-    written = write(world, folder, count=count, resolution=resolution)
+    low, high = span(objects, option="--objects")
+    worlds = [
+        World(seed=seed, split=one, objects=(low, high), language=language)
+        for one in split or ["train"]
+    ]
+    written = write(folder, worlds, count, resolution=resolution)
     if json:
         print_json(written)
     else:
-        print(written)
+        print(f"{folder}: " + ", ".join(f"{number} {what}" for what, number in written.items()))

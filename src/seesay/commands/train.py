@@ -1,12 +1,25 @@
 """`seesay train`: train a model on a data set."""
 
+import itertools
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from seesay import config
+from seesay.commands.options import pairs
+from seesay.errors import CheckpointError, RecipeError
+from seesay.model import checkpoint
+
 Positive = Parameter(validator=Number(gt=0))
+
+# Where neither --dev nor the recipe names data to measure on, this share of the pictures is kept.
+HELD_BACK = 0.05
+# Examples asked while training is measured at its end; `seesay eval` asks them all.
+MEASURED = 2000
 
 
 def train(
@@ -42,4 +55,81 @@ def train(
         json: Print the scores as one JSON object on standard output.
         quiet: No progress on standard error, only warnings and errors.
     """
-    raise NotImplementedError("train")
+    from seesay import train as training
+    from seesay.commands import measure
+    from seesay.train import auto
+
+    out = out or _fresh(Path("runs"))
+    say = _silent if quiet else _say
+    if resume:
+        table = _resumed(out)
+    else:
+        _refuse_to_overwrite(out)
+        table = config.load(recipe) if recipe is not None else {}
+    table = _with_options(table, data=data, dev=dev, columns=columns)
+    settings = {"minutes": minutes, "steps": steps, "seed": seed}
+    given = [f"train.{key}={value}" for key, value in settings.items() if value is not None]
+    table = config.override(table, [*given, *(set_ or ())])
+    plan, examples = auto.settle(table, say=say)
+    trained, held = auto.hold_back(plan, examples, share=HELD_BACK, say=say)
+    try:
+        run = training.train(
+            plan,
+            out=out,
+            examples=trained,
+            resume=resume,
+            quiet=quiet,
+            sampler=lambda run: measure.sampler(run, held),
+        )
+    except training.Interrupted:
+        _say(f"stopped and saved; go on with: seesay train --resume --out {shlex.quote(str(out))}")
+        return 130
+    if run.ranks.first:
+        measure.report(run, {"": held[:MEASURED]}, json=json, quiet=quiet)
+    return None
+
+
+def _fresh(folder: Path) -> Path:
+    """The first of runs/001, runs/002 … that is not there yet."""
+    return next(
+        path for number in itertools.count(1) if not (path := folder / f"{number:03}").exists()
+    )
+
+
+def _resumed(out: Path) -> dict[str, Any]:
+    """The recipe of the run in a folder."""
+    return checkpoint.open_config(checkpoint.find(out))["recipe"]
+
+
+def _refuse_to_overwrite(out: Path) -> None:
+    if (out / "checkpoints").exists():
+        raise CheckpointError(
+            "this folder holds a run already",
+            where=str(out),
+            fix="go on with it by --resume, or give another --out",
+        )
+
+
+def _with_options(
+    table: dict[str, Any], *, data: str | None, dev: str | None, columns: list[str] | None
+) -> dict[str, Any]:
+    """A recipe's table with what --data, --dev and --columns say."""
+    place = table.setdefault("data", {})
+    if data is not None:
+        named = pairs(columns, option="--columns")
+        place["sources"] = [{"path": data, "columns": named}]
+    elif columns:
+        raise RecipeError("--columns without --data", where="--columns", fix="give --data too")
+    elif "sources" not in place:
+        raise RecipeError("nothing to train on", where="data", fix="give --data or --recipe")
+    if dev is not None:
+        place["dev"] = dev
+    return table
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _silent(text: str) -> None:
+    pass

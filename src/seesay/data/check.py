@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from seesay.data.decode import Facts, encoded, inspect, name
+from seesay.data.decode import Facts, encoded, inspect
 from seesay.data.examples import Broken
 from seesay.data.images import examine
 from seesay.data.report import Answers, Lengths, Report, Spread
@@ -25,14 +25,22 @@ TOP = 10  # answers that are listed
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One picture: where it is first used, how often, and what decoding it gave."""
+    """One picture: where it is first used, its names, and what decoding it gave."""
 
-    origin: Origin
-    uses: int
-    name: str
+    use: "_Use"
     digest: str
     facts: Facts | None
     why: str
+
+
+@dataclass(slots=True)
+class _Use:
+    """Where a picture is used: first, how often, and under which names."""
+
+    picture: Picture
+    origin: Origin
+    times: int
+    names: set[str]
 
 
 def check(
@@ -152,37 +160,37 @@ def _left_out(counts: Counter[str]) -> Callable[[str], float]:
 def _decoded(examples: Sequence[Example], num_threads: int,
              seen: Callable[[int, int], None]) -> dict[Hashable, _Seen]:  # fmt: skip
     """Every different picture once, decoded; by the identity that `_identity` gives."""
-    first: dict[Hashable, tuple[Picture, Origin]] = {}
-    uses: Counter[Hashable] = Counter()
+    uses: dict[Hashable, _Use] = {}
     for example in examples:
         for picture in example.images:
-            first.setdefault(_identity(picture), (picture, example.origin))
-            uses[_identity(picture)] += 1
+            key, name = _identity(picture), _name(picture, example.origin)
+            use = uses.setdefault(key, _Use(picture, example.origin, 0, set()))
+            use.times += 1
+            use.names.add(name)
+    found = {}
     with ThreadPoolExecutor(num_threads) as pool:
-        looked = pool.map(lambda key: _seen(*first[key], uses[key]), first)
-        found = {}
-        for done, (key, picture) in enumerate(zip(first, looked, strict=True), 1):
+        for key, picture in zip(uses, pool.map(_look, uses.values()), strict=True):
             found[key] = picture
-            seen(done, len(first))
+            seen(len(found), len(uses))
     return found
+
+
+def _name(picture: Picture, origin: Origin) -> str:
+    return str(picture) if isinstance(picture, Path) else origin.file
 
 
 def _identity(picture: Picture) -> Hashable:
     return id(picture) if isinstance(picture, np.ndarray) else picture
 
 
-def _seen(picture: Picture, origin: Origin, uses: int) -> _Seen:
-    digest, facts, why = "", None, ""
-    called = str(picture) if isinstance(picture, Path) else origin.file
+def _look(use: _Use) -> _Seen:
     try:
-        if isinstance(picture, np.ndarray):
-            digest, facts = _digest(picture.tobytes()), examine(picture, where=called)
-        else:
-            data = encoded(picture, called or name(picture))
-            digest, facts = _digest(data), inspect(data, where=called)
+        if isinstance(use.picture, np.ndarray):
+            return _Seen(use, _digest(use.picture.tobytes()), examine(use.picture), "")
+        data = encoded(use.picture, str(use.origin))
+        return _Seen(use, _digest(data), inspect(data, where=str(use.origin)), "")
     except PictureError as error:
-        why = error.what
-    return _Seen(origin, uses, called, digest, facts, why)
+        return _Seen(use, "", None, error.what)
 
 
 def _digest(data: bytes) -> str:
@@ -200,9 +208,7 @@ def _lengths(texts: Sequence[str]) -> Lengths:
 
 def _slices(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
     names = sorted({name for example in examples for name in example.labels})
-    return {
-        name: _counted(e.labels[name] for e in examples if name in e.labels) for name in names
-    }
+    return {name: _counted(e.labels[name] for e in examples if name in e.labels) for name in names}
 
 
 def _duplicates(pictures: Iterable[_Seen]) -> list[list[str]]:
@@ -210,7 +216,7 @@ def _duplicates(pictures: Iterable[_Seen]) -> list[list[str]]:
     names: dict[str, set[str]] = defaultdict(set)
     for picture in pictures:
         if picture.digest:
-            names[picture.digest].add(picture.name)
+            names[picture.digest] |= picture.use.names
     return [sorted(several) for several in names.values() if len(several) > 1]
 
 
@@ -231,7 +237,7 @@ def _contradictions(examples: Sequence[Example], pictures: Mapping[Hashable, _Se
 
 def _broken(pictures: Iterable[_Seen]) -> list[Broken]:
     return [
-        Broken(picture.origin, f"{picture.why} ({picture.name}; {picture.uses} examples)")
-        for picture in pictures
-        if picture.why
+        Broken(seen.use.origin, f"{seen.why} ({min(seen.use.names)}; {seen.use.times} examples)")
+        for seen in pictures
+        if seen.why
     ]

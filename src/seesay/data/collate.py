@@ -1,4 +1,4 @@
-"""Examples -> packed rows -> Batch: several questions on one picture share it under a document mask.
+"""Documents -> packed rows -> Batch: questions on one picture share it under a document mask.
 
 Shapes: B rows, T positions, N pictures, Q picture tokens.
 """
@@ -19,7 +19,7 @@ ROUND = 16
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What shares one encoding of a group of pictures: their pixels (N, H, W, 3) and the documents."""
+    """What shares one encoding of some pictures: their pixels (N, H, W, 3) and the documents."""
 
     pictures: np.ndarray
     documents: tuple[Document, ...]
@@ -31,7 +31,18 @@ class Row:
 
 
 def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list[list[int]]:
-    """Documents of these lengths into rows of at most `room` tokens (and `most` documents), in order."""
+    """Documents of these lengths, in order, into rows of at most `room` tokens.
+
+    `most`: at most so many documents a row.
+
+    Raises:
+        LengthError: a document is longer than a row.
+    """
+    if lengths and max(lengths) > room:
+        raise LengthError(
+            f"a document takes {max(lengths)} tokens but a row has room for {room}",
+            fix="shorten it, or raise data.row_tokens",
+        )
     rows: list[list[int]] = [[]]
     used = 0
     for i, length in enumerate(lengths):
@@ -44,7 +55,7 @@ def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list
 
 
 def fill(documents: Sequence[Document], *, room: int) -> tuple[Document, ...]:
-    """As many of the documents as fit, in order of preference: one that does not fit is passed over."""
+    """The documents that fit, in order of preference: one that does not is passed over."""
     taken: list[Document] = []
     for document in documents:
         if len(document) <= room:
@@ -54,7 +65,11 @@ def fill(documents: Sequence[Document], *, room: int) -> tuple[Document, ...]:
 
 
 def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad: int) -> Batch:
-    """Rows as one batch. Target t is the token at t + 1, where that is to be learned."""
+    """Rows as one batch. Target t is the token at t + 1, where that is to be learned.
+
+    Raises:
+        LengthError: picture tokens in the text that no picture gives.
+    """
     longest = max(row.length(picture_tokens) for row in rows)
     shape = (len(rows), -(-longest // ROUND) * ROUND)
     tokens, targets = np.full(shape, pad, np.int64), np.full(shape, -1, np.int64)

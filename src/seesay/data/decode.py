@@ -48,6 +48,11 @@ HEAD = 16  # bytes that `sniff` needs
 
 # Pillow warns about odd headers; a warning is no way to treat a picture that decodes.
 _QUIET = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # A worker forked while another thread holds the lock would wait for ever.
+    os.register_at_fork(
+        before=_QUIET.acquire, after_in_parent=_QUIET.release, after_in_child=_QUIET.release
+    )
 
 # EXIF orientation -> how to turn the picture upright.
 _UPRIGHT = {
@@ -211,10 +216,9 @@ def _loaded(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     # Read by hand: Pillow's reader warns about, or stumbles over, what cameras write.
-    exif = image.info.get("exif")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        value = image.tag_v2.get(274, 1)
-        return value if isinstance(value, int) else 1
+        return 1  # Pillow turns these itself
+    exif = image.info.get("exif")
     return _exif_orientation(exif) if isinstance(exif, bytes) else 1
 
 

@@ -14,6 +14,7 @@ from seesay.records import Example, Origin, Picture, Turn
 
 # What is asked of a picture that has nothing but a class.
 CLASS_QUESTION = "what is this?"
+_NO_LABELS: Mapping[str, str] = {}
 MAX_OPTIONS = 100  # more different labels than this are no closed set to choose from
 
 
@@ -76,6 +77,8 @@ class Reader:
         return _Item(images, group, origin, question, truths, options, labels)
 
     def _labels(self, row: Mapping[str, Any]) -> Mapping[str, str]:
+        if not self.columns.kinds:
+            return _NO_LABELS
         texts = ((name, _texts(row.get(name))) for name in self.columns.kinds)
         return {name: several[0] for name, several in texts if several}
 

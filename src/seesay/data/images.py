@@ -3,8 +3,6 @@
 Shapes: H height, W width, in that order everywhere but in Pillow's own (width, height).
 """
 
-from typing import Literal
-
 import numpy as np
 from PIL import Image
 
@@ -12,8 +10,7 @@ from seesay.data.decode import Facts, decode, encoded, inspect, name
 from seesay.errors import DataError, PictureError, nearest
 from seesay.records import Picture
 
-Fit = Literal["stretch", "pad", "crop"]
-FITS: tuple[Fit, ...] = ("stretch", "pad", "crop")
+FITS = ("stretch", "pad", "crop")
 PADDING = (127, 127, 127)  # the middle of the range: near zero once normalised
 
 
@@ -26,7 +23,7 @@ def load(picture: Picture, *, where: str = "") -> Image.Image:
     return _image(picture, where)
 
 
-def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: Fit = "stretch",
+def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch",
            where: str = "") -> np.ndarray:  # fmt: skip
     """The picture as uint8 (H, W, 3) of `size` (height, width).
 
@@ -39,7 +36,7 @@ def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: Fit = "stretch
     """
     height, width = _size(size)
     if fit not in FITS:
-        raise DataError(f"unknown fit '{fit}'", fix=nearest(str(fit), FITS))
+        raise DataError(f"unknown fit '{fit}'", fix=nearest(fit, FITS))
     if isinstance(picture, np.ndarray) and picture.shape[:2] == (height, width):
         return _checked(picture, where)
     image = _image(picture, where, wanted=(width, height))
@@ -62,7 +59,8 @@ def examine(picture: Picture, *, where: str = "") -> Facts:
 def _size(size: tuple[int, int] | int) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
-        raise DataError(f"a picture size of {height}x{width} is not positive", fix="height, width")
+        what = f"a picture size of {height}x{width} is not positive"
+        raise DataError(what, fix="give height and width in pixels")
     return height, width
 
 
@@ -91,7 +89,7 @@ def _inside(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
     return min(room[0], width), min(room[1], height)
 
 
-def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+def _fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
     if fit == "pad":
         inner = _resized(image, _inside(image.size, size))
         page = Image.new("RGB", size, PADDING)

@@ -1,72 +1,81 @@
-"""Order: which rows make up a step. A pure function of (seed, step), so resuming needs only the step.
+"""Order: which rows make up a step: a function of (seed, step), so resuming needs only the step.
 
 Shapes: none; everything here is about indices.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
 
 def permuted(position: int, *, size: int, seed: int) -> int:
-    """Where the `position`-th item read stands in a source of `size` items: each epoch (the
-    position divided by the size) visits every item once, in an order of its own.
+    """Where the `position`-th item read stands in a source of `size` items.
+
+    Each epoch (the position divided by the size) visits every item once, in an order of its own.
     """
     epoch, place = divmod(position, size)
     return int(_permutation(size, seed, epoch)[place])
 
 
-_KEPT: dict[tuple[int, int, int], np.ndarray] = {}
-
-
+@lru_cache(maxsize=8)
 def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
-    key = (size, seed, epoch)
-    if key not in _KEPT:
-        while len(_KEPT) >= 8:
-            _KEPT.pop(next(iter(_KEPT)))
-        _KEPT[key] = np.random.Generator(np.random.PCG64([seed, epoch, size])).permutation(size)
-    return _KEPT[key]
+    return np.random.Generator(np.random.PCG64([seed, epoch, size])).permutation(size)
 
 
-def shares(step: int, *, batch: int, weights: tuple[float, ...]) -> list[tuple[int, int]]:
+def shares(step: int, *, batch: int, weights: Sequence[float]) -> list[tuple[int, int]]:
     """For each row of a step: (source, how many rows of that source came before).
 
-    Sources take turns in proportion to their weights, by cumulative rounding: over any stretch of
-    rows each source's count is within one of its share.
+    Sources take turns in proportion to their weights: of the first rows, however many, the first
+    source has its share rounded down, the next its share of what is left, and so on. Every row has
+    exactly one source, and no source's count ever falls.
     """
-    total = sum(weights)
-    edges = np.cumsum(weights) / total
-    before = [_cumulative(step * batch, edges, i) for i in range(len(weights))]
+    parts = _parts(tuple(weights))
+    before = _counts(step * batch, parts)
     rows = []
     for row in range(step * batch, (step + 1) * batch):
-        for source in range(len(weights)):
-            while before[source] < _cumulative(row + 1, edges, source):
-                rows.append((source, before[source]))
-                before[source] += 1
+        after = _counts(row + 1, parts)
+        source = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if b > a)
+        rows.append((source, before[source]))
+        before = after
     return rows
 
 
-def _cumulative(rows: int, edges: np.ndarray, source: int) -> int:
-    """How many of the first `rows` rows are the source's."""
-    low = np.floor(rows * edges[source - 1] + 1e-9) if source else 0
-    return int(np.floor(rows * edges[source] + 1e-9) - low)
+@lru_cache(maxsize=64)
+def _parts(weights: tuple[float, ...]) -> tuple[Fraction, ...]:
+    """Each source's share of what the sources before it leave over."""
+    exact = [Fraction(weight).limit_denominator(1_000_000) for weight in weights]
+    rest = [sum(exact[i:], Fraction()) for i in range(len(exact))]
+    if not rest or rest[0] <= 0 or min(exact) < 0:
+        raise ValueError(f"weights {weights} give no source a share")
+    return tuple(own / left if left else Fraction() for own, left in zip(exact, rest, strict=True))
+
+
+def _counts(rows: int, parts: tuple[Fraction, ...]) -> list[int]:
+    """How many of the first rows are each source's. Whole numbers: nothing is rounded twice."""
+    counts = []
+    for part in parts:
+        counts.append(rows * part.numerator // part.denominator)
+        rows -= counts[-1]
+    return counts
 
 
 @dataclass(slots=True)
 class Steps:
-    """The sampler: yields (step, progress) from `start` on; progress (0-1) is what curricula go by.
+    """The sampler: (step, progress) from `start` on; progress (0-1) is what curricula go by.
 
-    `progress` is called when a step is handed to the workers; in a run of a fixed number of steps it
-    is a function of the step alone, so that a resumed run sees the same.
+    `progress` is called when a step is handed to the workers; in a run of a fixed number of steps
+    it is a function of the step alone, so that a resumed run sees the same.
     """
 
     start: int
     total: int | None
-    progress: "object"
+    progress: Callable[[int], float]
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         step = self.start
         while self.total is None or step < self.total:
-            yield step, self.progress(step)  # type: ignore[operator]
+            yield step, self.progress(step)
             step += 1

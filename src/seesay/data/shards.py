@@ -3,6 +3,7 @@
 import json
 import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,7 @@ def _index(path: Path) -> list[_Sample]:
             key, ending = _key(member.name)
             twice |= {key} if ending in files.setdefault(key, {}) else set()
             files[key][ending] = member
-        return [
-            _sample(path, key, found, tar, twice=key in twice) for key, found in files.items()
-        ]
+        return [_sample(path, key, found, tar, twice=key in twice) for key, found in files.items()]
 
 
 def _tar(path: Path) -> tarfile.TarFile:
@@ -88,13 +87,13 @@ def _sample(path: Path, key: str, files: Mapping[str, tarfile.TarInfo], tar: tar
     pictures = [files[ending] for ending in sorted(files) if ending.endswith(EXTENSIONS)]
     if twice:
         return origin, "two files of the same name", pictures
-
-    def content(member: tarfile.TarInfo) -> bytes:
-        file = tar.extractfile(member)
-        return file.read() if file else b""
-
-    texts = {e: lambda m=m: content(m) for e, m in files.items() if e.endswith(ENDINGS)}
+    texts = {e: partial(_content, tar, m) for e, m in files.items() if e.endswith(ENDINGS)}
     return origin, fields(texts, key), pictures
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    return file.read() if file else b""
 
 
 def fields(texts: Mapping[str, Callable[[], bytes]], name: str) -> Mapping[str, Any] | str:

@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,7 +12,7 @@ from seesay.data.images import load
 from seesay.errors import DataError, PictureError
 from seesay.records import Example
 
-# Tried in order; the first has no Chinese letters on no machine that has it.
+# The first that is there is taken; all but the last have Chinese letters.
 FONTS = (
     "NotoSansCJK-Regular.ttc",
     "NotoSansSC-Regular.otf",
@@ -68,7 +69,8 @@ def _draw(page: Image.Image, example: Example, *, corner: tuple[int, int], cell:
     draw = ImageDraw.Draw(page)
     colour, text = INK, _text(example)
     try:
-        page.paste(_thumbnail(example, cell), corner)
+        picture = _thumbnail(example, cell)
+        page.paste(picture, (left + (cell - picture.width) // 2, top + cell - picture.height))
     except PictureError as error:
         colour, text = FRAME, f"{example.origin}: {error.what}"
         draw.rectangle((left, top, left + cell, top + cell), outline=GREY)
@@ -135,5 +137,7 @@ def _save(page: Image.Image, path: Path) -> None:
         page.save(partial, "PNG")
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise DataError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()

@@ -1,8 +1,10 @@
 """Sources: `read` makes examples of what people have: tables, folders of pictures, tar shards."""
 
+import gc
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +70,12 @@ def read(
     Raises:
         DataError: nothing there, not to be understood, or too many broken rows.
     """
+    with _collector_paused():
+        return _read(source, columns, limit_broken, task, root)
+
+
+def _read(source: str | Path, columns: Mapping[str, str] | None, limit_broken: float,
+          task: str | None, root: str | Path | None) -> Source:  # fmt: skip
     table = _table(source)
     found = roles.find(table.columns, columns, task=task, where=table.path)
     finder = Finder(Path(root) if root else table.root, where=table.path)
@@ -78,6 +86,18 @@ def read(
     if len(broken) > limit_broken * rows:
         raise _too_many(table, broken, rows, limit=limit_broken, root=finder.root)
     return Source(examples, broken, rows, table.format, found.found, table.path)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    # Half the time would go to looking for garbage among rows that are all kept.
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _table(source: str | Path) -> Table:

@@ -3,7 +3,8 @@
 Shapes: B rows, H W pixels.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,11 +14,12 @@ from torch.utils.data import Dataset
 from seesay.config import DataConfig, SourceConfig, StageConfig
 from seesay.data import images, order
 from seesay.data.collate import Row, collate, fill, split
-from seesay.data.text import Text
-from seesay.errors import DataError, PictureError
+from seesay.data.text import Document, Text
+from seesay.errors import DataError, PictureError, RecipeError, SeesayError
 from seesay.records import Batch, Example
 
-# A file source keeps decoded pictures up to this many bytes: small sets are decoded once.
+# A file source keeps decoded pictures up to this many bytes in each process that reads it: small
+# sets are decoded once.
 KEPT_BYTES = 1 << 29
 
 
@@ -36,6 +38,10 @@ class Fit:
         return self.row_tokens - self.picture_tokens
 
 
+# A scene that no wanted kind of question can ask about is passed over for another, so many times.
+TRIES = 16
+
+
 class SceneRows:
     """Rows drawn without end: a picture with its caption and as many questions as fit."""
 
@@ -50,19 +56,30 @@ class SceneRows:
         world = scenes.World(
             seed=self.seed, split="train", objects=rules.objects, language=rules.language
         )
-        examples = scenes.examples(
-            world,
-            index,
-            questions=rules.questions,
-            captions=rules.captions,
-            kinds=rules.kinds,
-            caption_styles=rules.caption_styles,
-            resolution=self.fit.size[0],
+        for attempt in range(TRIES):
+            examples = scenes.examples(
+                world,
+                index + (attempt << 40),
+                questions=rules.questions,
+                captions=rules.captions,
+                kinds=rules.kinds,
+                caption_styles=rules.caption_styles,
+                resolution=max(self.fit.size),
+            )
+            if examples:
+                return self._row(examples)
+        raise RecipeError(
+            f"{TRIES} scenes gave no caption and no question of the kinds asked for",
+            where="data.sources",
+            fix="raise captions or objects, or allow more kinds",
         )
-        documents = [self.text.encode(e.turns, limit=self.fit.room) for e in examples]
-        pixels = examples[0].images[0]
-        assert isinstance(pixels, np.ndarray)
-        return Row(pixels[None], fill(documents, room=self.fit.room), str(examples[0].origin))
+
+    def _row(self, examples: Sequence[Example]) -> Row:
+        origin, room = str(examples[0].origin), self.fit.room
+        documents = [self.text.encode(e.turns, limit=room, where=origin) for e in examples]
+        # As they are drawn, unless the model takes in oblong pictures.
+        pixels = images.pixels(examples[0].images[0], size=self.fit.size, fit=self.fit.how)
+        return Row(pixels[None], fill(documents, room=room), origin)
 
 
 class FileRows:
@@ -79,6 +96,8 @@ class FileRows:
         shift: int,
     ) -> None:
         self.text, self.fit, self.seed, self.flip, self.shift = text, fit, seed, flip, shift
+        if not len(examples):
+            raise DataError("a source without examples", fix="run `seesay data check` on it")
         self.examples = examples
         self.rows = self._plan(examples)
         self._kept: dict[str, np.ndarray] = {}
@@ -108,7 +127,7 @@ class FileRows:
             )
         return room
 
-    def _document(self, example: Example, room: int):
+    def _document(self, example: Example, room: int) -> Document:
         return self.text.encode(example.turns, limit=room, where=str(example.origin))
 
     def row(self, index: int, stage: StageConfig | None) -> Row:
@@ -117,7 +136,8 @@ class FileRows:
         place = order.permuted(index, size=len(self.rows), seed=self.seed)
         examples = [self.examples[i] for i in self.rows[place]]
         room = self._room(examples[0])
-        pixels = np.stack([self._pixels(examples[0], i) for i in range(len(examples[0].images))])
+        several = [self._pixels(examples[0], i) for i in range(len(examples[0].images))]
+        pixels = np.stack(several) if several else np.zeros((0, *self.fit.size, 3), np.uint8)
         pixels = augment(pixels, flip=self.flip, shift=self.shift, seed=(self.seed, index))
         documents = tuple(self._document(e, room) for e in examples)
         return Row(pixels, documents, str(examples[0].origin))
@@ -136,7 +156,7 @@ class FileRows:
 
 
 def augment(pixels: np.ndarray, *, flip: bool, shift: int, seed: tuple[int, int]) -> np.ndarray:
-    """Pictures (N, H, W, 3) mirrored at random and moved by up to `shift` pixels, edges repeated."""
+    """Pictures (N, H, W, 3), mirrored at random, moved by up to `shift` pixels, edges repeated."""
     if not flip and not shift:
         return pixels
     random = np.random.Generator(np.random.PCG64(seed))
@@ -183,8 +203,10 @@ class Stream(Dataset):
         step, progress = key
         stage = self.stage(progress)
         places = order.shares(step, batch=self.batch * self.ranks, weights=self.weights)
+        # A stretch, not every n-th row: sources take turns, and each rank needs its mix of them.
+        own = places[self.rank * self.batch : (self.rank + 1) * self.batch]
         rows, skipped = [], []
-        for source, index in places[self.rank :: self.ranks]:
+        for source, index in own:
             row = self._row(source, index, stage, skipped)
             if row is not None:
                 rows.append(row)
@@ -212,18 +234,42 @@ class Stream(Dataset):
             return None
 
 
-def loader(stream: Stream, steps: order.Steps, *, workers: int) -> torch.utils.data.DataLoader:
-    """Batches in order, made ahead by worker processes (none: in this one)."""
-    return torch.utils.data.DataLoader(
-        stream,
+class _Told(Dataset):
+    """A stream whose errors come as items: torch would rewrap what a worker raises, as text."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def __getitem__(self, key: tuple[int, float]) -> Batch | SeesayError:
+        try:
+            return self.stream[key]
+        except SeesayError as error:
+            return error
+
+
+def loader(stream: Stream, steps: order.Steps, *, workers: int) -> Iterator[Batch]:
+    """Batches in order, made ahead by worker processes (none: in this one).
+
+    Raises:
+        SeesayError: as the stream does, when the batch's turn comes.
+    """
+    # Forked workers tokenise on one thread each; unsaid, the tokenizers complain of the fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    made = torch.utils.data.DataLoader(
+        _Told(stream),
         batch_size=None,
         sampler=steps,  # type: ignore[arg-type]
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        persistent_workers=False,
         worker_init_fn=_one_thread if workers else None,
         pin_memory=torch.cuda.is_available(),
+        # Its own, so that resuming does not draw from the random numbers training draws from.
+        generator=torch.Generator(),
     )
+    for batch in made:
+        if isinstance(batch, SeesayError):
+            raise batch
+        yield batch
 
 
 def _one_thread(worker: int) -> None:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,8 +81,7 @@ def decoded(data: bytes, path: str) -> str:
         DataError: another encoding, with the byte, the line and the command that converts it.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        fix = f"convert it: iconv -f UTF-16 -t UTF-8 '{path}' > new"
-        raise DataError("UTF-16, not UTF-8", where=path, fix=fix)
+        raise DataError("UTF-16, not UTF-8", where=path, fix=_converted(path, "UTF-16"))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,8 +89,12 @@ def decoded(data: bytes, path: str) -> str:
         raise DataError(
             f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
             where=f"{path}:{line}",
-            fix=f"convert it: iconv -f {_guess(data)} -t UTF-8 '{path}' > new",
+            fix=_converted(path, _guess(data)),
         ) from None
+
+
+def _converted(path: str, encoding: str) -> str:
+    return f"convert it: iconv -f {encoding} -t UTF-8 {shlex.quote(path)} > new"
 
 
 def _guess(data: bytes) -> str:

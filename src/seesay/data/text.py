@@ -5,41 +5,58 @@ Shapes: T positions of one document.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from seesay.errors import CheckpointError, LengthError
+from seesay.errors import CheckpointError, DataError, LengthError
 from seesay.records import Turn
 
 PICTURE, USER, ASSISTANT, END, PAD = "<picture>", "<user>", "<assistant>", "<end>", "<pad>"
 SPECIALS = (PAD, PICTURE, USER, ASSISTANT, END)
+UNKNOWN = "<unknown>"  # what a character tokenizer reads a character as that it never saw
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """How turns become text. Stored in the checkpoint: what it was trained with is what it is asked with."""
+    """How turns become text; stored in the checkpoint, which is asked as it was trained."""
 
     user: str = USER
     assistant: str = ASSISTANT
     end: str = END
     picture: str = PICTURE
 
+    def __post_init__(self) -> None:
+        for mark in (self.user, self.assistant, self.end, self.picture):
+            if not isinstance(mark, str) or len(mark) < 2 or len(mark.split()) != 1:
+                raise ValueError(f"{mark!r} is no mark: two characters or more, without spaces")
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What people's own text must not be read as."""
+        own = (self.user, self.assistant, self.end, self.picture)
+        return tuple(dict.fromkeys((*SPECIALS, UNKNOWN, *own)))
+
     def render(self, turns: Sequence[Turn]) -> tuple[str, list[tuple[int, int]]]:
         """The text of a document, and the (start, end) characters that are to be learned.
 
-        Every assistant turn is to be learned, with the mark that ends it. Where the user speaks last,
-        the text ends with the assistant's opening: what comes next is the answer.
+        Every assistant turn is to be learned, with the mark that ends it. Where the user speaks
+        last, the text ends with the assistant's opening: what comes next is the answer.
+
+        Raises:
+            DataError: a role that is neither the user's nor the assistant's.
         """
         text, spans = "", []
         for turn in turns:
-            words = disarm(turn.text)
+            words = disarm(turn.text, self.marks)
             if turn.role == "user":
                 text += self.user + words
                 continue
+            if turn.role != "assistant":
+                raise DataError(f"unknown role '{turn.role}'", fix="use 'user' or 'assistant'")
             text += self.assistant
             spans.append((len(text), len(text) + len(words) + len(self.end)))
             text += words + self.end
@@ -48,12 +65,18 @@ class Template:
         return text, spans
 
 
-def disarm(text: str) -> str:
-    """Text in which none of the special tokens can be read as one."""
-    if "<" not in text:
-        return text
-    for special in SPECIALS:
-        text = text.replace(special, special.replace("<", "< "))
+def disarm(text: str, marks: Sequence[str] = (*SPECIALS, UNKNOWN)) -> str:
+    """Text in which none of the marks can be read as one, nor half a character break a tokenizer.
+
+    A space after a mark's first character takes it apart. Only spaces are put in, so that no new
+    mark can come about, however marks are nested.
+    """
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
+    for mark in marks:
+        # Once is not enough where a mark overlaps itself ("aXaXa").
+        while mark in text:
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
     return text
 
 
@@ -73,16 +96,25 @@ class Text:
 
     def __init__(self, tokenizer: Tokenizer, *, template: Template | None = None) -> None:
         self.tokenizer, self.template = tokenizer, template or Template()
-        ids = {name: tokenizer.token_to_id(name) for name in SPECIALS}
-        missing = [name for name, number in ids.items() if number is None]
-        if missing:
-            raise CheckpointError(
-                f"the tokenizer lacks {', '.join(missing)}",
-                where="tokenizer.json",
-                fix="use the tokenizer.json that was saved with this checkpoint",
-            )
-        self.picture, self.end, self.pad = ids[PICTURE], ids[END], ids[PAD]
+        self.picture, self.end, self.pad = (
+            self._mark(mark) for mark in (self.template.picture, self.template.end, PAD)
+        )
+        for mark in (self.template.user, self.template.assistant):
+            self._mark(mark)
         self._cached = lru_cache(maxsize=200_000)(self._encode)
+
+    def _mark(self, mark: str) -> int:
+        """The token of a mark, which must be one token wherever it stands."""
+        number = self.tokenizer.token_to_id(mark)
+        if number is not None and self.tokenizer.encode(mark, add_special_tokens=False).ids == [
+            number
+        ]:
+            return number
+        raise CheckpointError(
+            f"the tokenizer lacks '{mark}', or reads it as other than one token",
+            where="tokenizer.json",
+            fix="use the tokenizer.json that was saved with this checkpoint",
+        )
 
     def __len__(self) -> int:
         return self.tokenizer.get_vocab_size()
@@ -96,11 +128,12 @@ class Text:
         """Turns as a document of at most `limit` tokens.
 
         Raises:
-            LengthError: where nothing to learn, or no room to answer, would be left within the limit.
+            LengthError: where nothing to learn would be left within the limit.
         """
         document = self._cached(tuple(turns))
         if limit is None or len(document) <= limit:
             return document
+        limit = max(limit, 0)
         learned = document.learned[:limit]
         if not learned.any():
             raise LengthError(
@@ -117,7 +150,10 @@ class Text:
         learned = np.zeros(len(starts), dtype=bool)
         for start, end in spans:
             learned |= (starts >= start) & (starts < end)
-        return Document(np.array(encoding.ids, dtype=np.int64), learned)
+        tokens = np.array(encoding.ids, dtype=np.int64)
+        for kept in (tokens, learned):
+            kept.setflags(write=False)  # Whoever asks for these turns gets the same arrays.
+        return Document(tokens, learned)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Tokens as text, without special tokens."""
@@ -125,8 +161,10 @@ class Text:
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `template.json`."""
-        self.tokenizer.save(str(folder / "tokenizer.json"))
-        template = {name: getattr(self.template, name) for name in Template.__slots__}
+        # Not by the tokenizer itself: on a full disk that raises a bare Exception.
+        whole = self.tokenizer.to_str(pretty=True)
+        (folder / "tokenizer.json").write_text(whole, encoding="utf-8")
+        template = asdict(self.template)
         (folder / "template.json").write_text(json.dumps(template, indent=2), encoding="utf-8")
 
     @classmethod
@@ -139,6 +177,8 @@ class Text:
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             stored = json.loads((folder / "template.json").read_text(encoding="utf-8"))
+            if sorted(tokenizer.get_vocab().values()) != [*range(tokenizer.get_vocab_size())]:
+                raise ValueError("its tokens are not numbered from 0 without gaps")
             return cls(tokenizer, template=Template(**stored))
         except CheckpointError:
             raise
@@ -157,15 +197,15 @@ def _reopen(text: str, template: Template) -> Text:
 def learn(texts: Iterable[str], *, kind: str = "bpe", vocabulary: int = 1024) -> Text:
     """Train a tokenizer on texts: byte-level BPE (any language) or one token a character.
 
-    A character tokenizer reads a character it never saw as the nearest thing it has: nothing.
+    A character tokenizer reads a character it never saw as `UNKNOWN`, which `decode` leaves out.
     """
     if kind == "character":
-        characters = sorted({c for text in texts for c in text})
-        tokens = {name: i for i, name in enumerate((*SPECIALS, "<unknown>", *characters))}
-        tokenizer = Tokenizer(models.WordLevel(tokens, unk_token="<unknown>"))
+        characters = sorted({c for text in texts for c in disarm(text)})
+        tokens = {name: i for i, name in enumerate((*SPECIALS, UNKNOWN, *characters))}
+        tokenizer = Tokenizer(models.WordLevel(tokens, unk_token=UNKNOWN))
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
         tokenizer.decoder = decoders.Fuse()
-        tokenizer.add_special_tokens([*SPECIALS, "<unknown>"])
+        tokenizer.add_special_tokens([*SPECIALS, UNKNOWN])
         return Text(tokenizer)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -176,5 +216,5 @@ def learn(texts: Iterable[str], *, kind: str = "bpe", vocabulary: int = 1024) ->
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(map(disarm, texts), trainer)
     return Text(tokenizer)

@@ -1,7 +1,7 @@
 """Controls: the same test with nothing to see, the wrong picture, or the question alone."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -33,30 +33,35 @@ def shuffled(num_pictures: Mapping[str, int], *, seed: int = 0) -> dict[str, str
 
 
 def question_alone(
-    questions: Sequence[str], answers: Sequence[str], groups: Sequence[str]
+    questions: Sequence[str],
+    answers: Sequence[str],
+    groups: Sequence[str],
+    *,
+    options: Sequence[Sequence[str]] = (),
 ) -> list[str]:
     """What a guesser who never sees, and learns nothing, would answer: the majority by question.
 
     For each example, the answer most often true of the same question (exact text) among the other
-    pictures' examples; every example of its own picture is left out. Ties go to the first in
-    alphabetical order. A question asked of no other picture gets the most frequent answer among all
-    other pictures; with no other picture at all, the empty answer. Nothing is trained: it reads the
-    test set's own answers, one picture left out, so it can fall below chance where a question's
-    answers are exactly balanced.
+    pictures' examples; every example of its own picture is left out. Where the example has options,
+    only they count. Ties go to the first in alphabetical order. A question asked of no other
+    picture gets the most frequent answer, of its options, among all other pictures; with none of
+    those either, the empty answer. Nothing is trained: it reads the test set's own answers, one
+    picture left out, so it falls below chance where a question's answers are exactly balanced.
     """
     rows = list(zip(questions, answers, groups, strict=True))
-    by_question = _Majority((question, answer, group) for question, answer, group in rows)
-    overall = _Majority(("", answer, group) for _, answer, group in rows)
+    by_question = _Majority(rows)
+    overall = _Majority([("", answer, group) for _, answer, group in rows])
+    allowed = options or [()] * len(rows)
     return [
-        by_question.without(group, question) or overall.without(group, "")
-        for question, _, group in rows
+        by_question.without(group, question, only=few) or overall.without(group, "", only=few)
+        for (question, _, group), few in zip(rows, allowed, strict=True)
     ]
 
 
 class _Majority:
     """The most frequent answer to a question, any one group left out."""
 
-    def __init__(self, rows: Iterable[tuple[str, str, str]]):
+    def __init__(self, rows: Sequence[tuple[str, str, str]]):
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.own: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for question, answer, group in rows:
@@ -64,10 +69,12 @@ class _Majority:
             self.own[group, question][answer] += 1
         self.ranked = {q: sorted(c, key=lambda a: (-c[a], a)) for q, c in self.counts.items()}
 
-    def without(self, group: str, question: str) -> str:
+    def without(self, group: str, question: str, *, only: Sequence[str] = ()) -> str:
+        """That answer, one of `only` if there are any; empty where nobody else was asked."""
         counts, own = self.counts[question], self.own[group, question]
-        # Only the group's own answers lose votes: the first other one in rank is its only rival.
-        rival = next((a for a in self.ranked[question] if a not in own), None)
-        left = [a for a in own if counts[a] > own[a]]
-        candidates = left if rival is None else [*left, rival]
-        return min(candidates, key=lambda a: (own[a] - counts[a], a), default="")
+        candidates = list(only)
+        if not only:
+            # Only the group's own answers lose votes: the first other in rank is their one rival.
+            candidates = [*own, *(a for a in self.ranked[question][: len(own) + 1] if a not in own)]
+        left = [a for a in candidates if counts[a] > own[a]]
+        return min(left, key=lambda a: (own[a] - counts[a], a), default="")

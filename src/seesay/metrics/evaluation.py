@@ -71,12 +71,13 @@ class Evaluation:
         from rich.table import Table
 
         kinds = list(dict.fromkeys(k for name in self.scores for k in self.controls_of(name)))
-        table = Table("score", box=None, pad_edge=False, header_style="dim")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("score", overflow="fold")
         for heading in ("value", "95 % interval", "n", *kinds):
             table.add_column(heading, justify="right", no_wrap=True)
         for name, score in self.scores.items():
             value = f"[bold]{shown(name, score.value)}[/bold]"
-            span = f"{shown(name, score.low)} – {shown(name, score.high)}"
+            span = f"{shown(name, score.low).removesuffix(' %')} – {shown(name, score.high)}"
             others = self.controls_of(name)
             values = [shown(name, others[kind].value) if kind in others else "" for kind in kinds]
             table.add_row(name, value, span, f"{score.n:,}", *values)

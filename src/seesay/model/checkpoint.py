@@ -1,4 +1,4 @@
-"""Checkpoints: a folder anyone can open. Written to a temporary name, then renamed; never pickle."""
+"""Checkpoints: a folder anyone can open, written under a temporary name and renamed; no pickle."""
 
 import hashlib
 import json
@@ -19,6 +19,8 @@ VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 # Files whose bytes are listed with their SHA-256 in config.json, where they exist.
 SEALED = (WEIGHTS, "tokenizer.json", "template.json", "golden.json")
+# How the name of a checkpoint ends that stepped aside for a newer one of its name.
+_ASIDE = ".old"
 
 
 def save(
@@ -49,12 +51,13 @@ def save(
         _flush(making)
         _replace(making, folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(making, ignore_errors=True)
         raise TrainingError(
             f"the checkpoint could not be written: {error}",
             where=str(folder),
             fix="free some disk, then go on with --resume: the last good checkpoint is untouched",
         ) from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)  # Gone already where all went well.
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -72,17 +75,22 @@ def _flush(folder: Path) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    if not old.exists():
-        new.rename(old)
-        return
-    aside = old.with_name(f".{old.name}.{os.getpid()}.old")
+    """Rename; an older folder of that name steps aside first, and comes back where that fails."""
+    aside = old.with_name(f".{old.name}.{os.getpid()}{_ASIDE}")
     shutil.rmtree(aside, ignore_errors=True)
-    old.rename(aside)
-    new.rename(old)
+    if old.exists():
+        old.rename(aside)
+    try:
+        new.rename(old)
+    except OSError:
+        if aside.exists():
+            aside.rename(old)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def _seal(path: Path) -> str:
+    """Its SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -96,7 +104,7 @@ def find(run: Path | str) -> Path:
     run = Path(run)
     if (run / CONFIG).exists():
         return run
-    kept = sorted(p for p in (run / "checkpoints").glob("[0-9]*") if (p / CONFIG).exists())
+    kept = _whole(run / "checkpoints") or _put_back(run / "checkpoints")
     if not kept:
         there = "holds no finished checkpoint" if run.exists() else "does not exist"
         raise CheckpointError(
@@ -105,6 +113,21 @@ def find(run: Path | str) -> Path:
             fix="give the --out folder of a training run, or a folder with config.json in it",
         )
     return kept[-1]
+
+
+def _whole(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first; their names are numbers of steps."""
+    named = [p for p in folder.glob("[0-9]*") if p.name.isdecimal() and (p / CONFIG).exists()]
+    return sorted(named, key=lambda p: int(p.name))
+
+
+def _put_back(folder: Path) -> list[Path]:
+    """Checkpoints that had stepped aside when their run was killed, under their names again."""
+    for aside in folder.glob(f".[0-9]*{_ASIDE}"):
+        name = aside.name.split(".")[1]
+        if (aside / CONFIG).exists() and not (folder / name).exists():
+            aside.rename(folder / name)
+    return _whole(folder)
 
 
 def open_config(folder: Path) -> dict[str, Any]:
@@ -116,7 +139,7 @@ def open_config(folder: Path) -> dict[str, Any]:
     try:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         version = stored["seesay"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"config.json cannot be read as Seesay's: {error!r}",
             where=str(folder),
@@ -128,30 +151,34 @@ def open_config(folder: Path) -> dict[str, Any]:
             where=str(folder),
             fix="use the Seesay that wrote it, or train again",
         )
-    _check_seals(folder, stored.get("sha256", {}))
+    seals = stored.get("sha256")
+    _check_seals(folder, seals if isinstance(seals, dict) else {})
     return stored
 
 
-def _check_seals(folder: Path, seals: Mapping[str, str]) -> None:
-    if WEIGHTS not in seals:
-        raise CheckpointError(
-            f"config.json does not list {WEIGHTS}", where=str(folder), fix="copy it again, whole"
-        )
-    for name, expected in seals.items():
+def _check_seals(folder: Path, seals: Mapping[str, Any]) -> None:
+    where, again = str(folder), "copy the checkpoint folder again, whole"
+    for name in seals:
         if name not in SEALED:
-            raise CheckpointError(f"config.json lists '{name}'", where=str(folder), fix="remove it")
-        path = folder / name
-        if not path.is_file():
+            known = ", ".join(SEALED)
             raise CheckpointError(
-                f"{name} is missing", where=str(folder), fix="copy it again, whole"
+                f"config.json lists '{name}' under sha256; only {known} can be",
+                where=where,
+                fix=again,
             )
-        found = _seal(path)
-        if found != expected:
+    for name in SEALED:
+        path = folder / name
+        if name not in seals and (path.exists() or name == WEIGHTS):
+            what = f"config.json does not list {name} under sha256"
+            raise CheckpointError(what, where=where, fix=again)
+        if name in seals and not path.is_file():
+            raise CheckpointError(f"{name} is missing", where=where, fix=again)
+        if name in seals and (found := _seal(path)) != seals[name]:
             raise CheckpointError(
                 f"{name} is not what was saved (SHA-256 {found[:12]}…, config.json says "
-                f"{str(expected)[:12]}…)",
-                where=str(folder),
-                fix="it was cut short or altered: copy the checkpoint again from where it was made",
+                f"{str(seals[name])[:12]}…)",
+                where=where,
+                fix=f"it was cut short or altered: {again}",
             )
 
 
@@ -169,8 +196,8 @@ def open_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def fill(model: torch.nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
-    """Put weights into a model; names and shapes must agree.
+def agree(model: torch.nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
+    """Check that a model (which may be on no device) and weights have the same names and shapes.
 
     Raises:
         CheckpointError: naming the first that does not.
@@ -185,7 +212,25 @@ def fill(model: torch.nn.Module, weights: Mapping[str, Tensor], *, where: str) -
                 where=where,
                 fix="config.json and the weights are not of one checkpoint: copy both again",
             )
-        if not torch.isfinite(weights[name]).all():
+
+
+def fill(model: torch.nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
+    """Put weights into a model; names and shapes must agree, and all numbers be finite.
+
+    Raises:
+        CheckpointError: naming the first that does not.
+    """
+    agree(model, weights, where=where)
+    own = model.state_dict()
+    for name in sorted(own):
+        kind = weights[name].dtype
+        if kind.is_floating_point != own[name].is_floating_point() or kind.is_complex:
+            raise CheckpointError(
+                f"'{name}' is {own[name].dtype} in the model but {kind} in the weights",
+                where=where,
+                fix="copy the checkpoint folder again, whole",
+            )
+        if not torch.isfinite(weights[name].float()).all():
             raise CheckpointError(
                 f"'{name}' holds values that are not finite", where=where, fix="train again"
             )

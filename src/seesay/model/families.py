@@ -19,8 +19,10 @@ from seesay.model.text import Decoder
 def visible(
     documents: Int[Tensor, "B T"], groups: Int[Tensor, "B T"], *, queries: slice = slice(None)
 ) -> Bool[Tensor, "B 1 t T"]:
-    """Who may look at whom in packed rows: an earlier position of the same group that is a picture's
-    (document 0) or of the same document; pictures of a group see each other both ways.
+    """Who may look at whom in packed rows.
+
+    A position sees an earlier one of the same group that is a picture's (document 0) or of the
+    same document; the pictures of a group see each other both ways.
     """
     positions = torch.arange(documents.shape[1], device=documents.device)
     earlier = positions[None, queries, None] >= positions[None, None, :]
@@ -80,12 +82,19 @@ class Prefix(nn.Module):
         positions: Int[Tensor, "B T"],
         documents: Int[Tensor, "B T"],
         groups: Int[Tensor, "B T"],
+        seen: Float[Tensor, "M Q D"] | None = None,
         select: Bool[Tensor, "B T"] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "*rows Y"]:
-        """Logits at every position (B, T, Y), or at the selected ones only (M, Y)."""
-        x_BTD = self.embed(tokens, self.see(pictures, fused=fused, record=record))
+        """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
+
+        `seen` are the pictures already as tokens, where several rows share one; `pictures` are
+        then not looked at.
+        """
+        if seen is None:
+            seen = self.see(pictures, fused=fused, record=record)
+        x_BTD = self.embed(tokens, seen)
         bias = layers.mask_bias(visible(documents, groups), _compute_type(x_BTD))
         h_BTD = self.text(x_BTD, positions=positions, bias=bias, fused=fused, record=record)
         return self.text.logits(h_BTD if select is None else h_BTD[select])
@@ -99,13 +108,19 @@ class Prefix(nn.Module):
         documents: Int[Tensor, "B T"],
         groups: Int[Tensor, "B T"],
         caches: Sequence[LayerCache],
+        last: Int[Tensor, "B"] | None = None,
         fused: bool = False,
-    ) -> Float[Tensor, "B t Y"]:
-        """The next positions' logits; `documents` and `groups` cover the cached ones and these."""
+    ) -> Float[Tensor, "B #t Y"]:
+        """The next positions' logits, or of each row only those at `last` (B, 1, Y).
+
+        `documents` and `groups` cover the cached positions and these.
+        """
         x_BtD = self.text.embed(tokens) if seen is None else self.embed(tokens, seen)
         allowed = visible(documents, groups, queries=slice(-tokens.shape[1], None))
         bias = layers.mask_bias(allowed, _compute_type(x_BtD))
         h_BtD = self.text(x_BtD, positions=positions, bias=bias, caches=caches, fused=fused)
+        if last is not None:
+            h_BtD = h_BtD.take_along_dim(last[:, None, None], dim=1)
         return self.text.logits(h_BtD)
 
 
@@ -168,7 +183,9 @@ def _stem(config: VisionConfig) -> nn.Module:
 
 def patch_grid(config: VisionConfig) -> tuple[int, int]:
     """Patches down and across."""
-    patch = config.patch if config.stem == "patch" else 2 ** len(config.stem_widths)
+    patch = 2 ** len(config.stem_widths)
+    if config.kind == "vit" and config.stem == "patch":
+        patch = config.patch
     height, width = config.size
     if config.kind == "vit" and (height % patch or width % patch):
         raise RecipeError(
@@ -184,6 +201,7 @@ def build_connector(config: ModelConfig) -> nn.Module:
     widths = {"vision_width": config.vision.width, "text_width": config.text.width}
     kind = config.connector.kind
     if kind == "pixel_shuffle":
+        picture_tokens(config)  # raises where the grid does not fold
         return connectors.PixelShuffle(
             **widths, factor=config.connector.factor, grid=patch_grid(config.vision)
         )

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from seesay.errors import LengthError
 from seesay.model.families import Prefix
 from seesay.model.layers import LayerCache
 from seesay.records import Batch
@@ -38,17 +39,18 @@ class _Rows:
         self.last = torch.where(real_BT, index, -1).amax(dim=1)
         self.position = batch.positions_BT.gather(1, self.last[:, None])[:, 0]
         self.document = batch.documents_BT.gather(1, self.last[:, None])[:, 0]
+        self.group = batch.groups_BT.gather(1, self.last[:, None])[:, 0]
         self.caches = [LayerCache() for _ in range(depth)]
 
     def extend(self) -> None:
         """Make room for one more token a row, of the row's last document."""
         self.position = self.position + 1
         self.documents = torch.cat((self.documents, self.document[:, None]), dim=1)
-        self.groups = torch.cat((self.groups, torch.zeros_like(self.document)[:, None]), dim=1)
+        self.groups = torch.cat((self.groups, self.group[:, None]), dim=1)
 
     def keep(self, index: Tensor) -> None:
         """Keep these rows, in this order."""
-        for name in ("documents", "groups", "position", "document"):
+        for name in ("documents", "groups", "position", "document", "group"):
             setattr(self, name, getattr(self, name)[index])
         for cache in self.caches:
             cache.rows(index)
@@ -56,16 +58,17 @@ class _Rows:
 
 def _first(model: Prefix, rows: _Rows, batch: Batch, seen: Tensor, fused: bool) -> Tensor:
     """Log-probabilities (B, Y) of the first new token."""
-    logits_BTY = model.decode(
+    logits_B1Y = model.decode(
         batch.tokens_BT,
         seen=seen,
         positions=batch.positions_BT,
         documents=rows.documents,
         groups=rows.groups,
         caches=rows.caches,
+        last=rows.last,
         fused=fused,
     )
-    return logits_BTY[torch.arange(len(logits_BTY)), rows.last].float().log_softmax(dim=-1)
+    return logits_B1Y[:, 0].float().log_softmax(dim=-1)
 
 
 def _next(model: Prefix, rows: _Rows, tokens_B: Tensor, fused: bool) -> Tensor:
@@ -90,7 +93,7 @@ def generate(
     *,
     seen: Float[Tensor, "N Q D"] | None = None,
     end: int,
-    most: int = 64,
+    most: int | Sequence[int] = 64,
     temperature: float = 0.0,
     top_p: float = 1.0,
     seeds: Sequence[int] | None = None,
@@ -100,41 +103,66 @@ def generate(
     """Continue each row of a batch of prompts until its end mark, or for `most` tokens.
 
     Args:
-        seen: the pictures already as tokens, in the order of the batch's rows; made from the batch's
-            pictures where None.
+        seen: the pictures already as tokens, in the order of the batch's rows; made from the
+            batch's pictures where None.
+        most: for all rows, or one a row, so that a long row does not shorten its neighbours'.
         temperature: 0 takes the likeliest token; above, tokens are drawn, from the likeliest ones
             that together reach `top_p` (nucleus sampling, arXiv:1904.09751).
         seeds: one a row, so that a row's draw does not depend on the rows beside it.
-        forbid: tokens never to be said (pictures, padding).
+        forbid: tokens never to be said (pictures, padding). The log-probabilities of the others
+            are as if these were allowed.
     """
     seen = model.see(batch.pictures_NCHW, fused=fused) if seen is None else seen
+    answers = [_Answer(limit) for limit in _limits(most, len(batch.tokens_BT))]
+    random = [torch.Generator().manual_seed(seed) for seed in seeds or range(len(answers))]
     rows = _Rows(batch, len(model.text.blocks))
-    random = [_generator(seed) for seed in seeds or range(len(batch.tokens_BT))]
-    log_BY = _first(model, rows, batch, seen, fused)
-    said: list[list[int]] = [[] for _ in random]
-    logs: list[list[float]] = [[] for _ in random]
-    going = list(range(len(random)))
-    for step in range(most + 1):
-        log_BY = _without(log_BY, forbid)
+    going = list(range(len(answers)))
+    log_BY = _without(_first(model, rows, batch, seen, fused), forbid)
+    while True:
         chosen_B = _choose(log_BY, temperature, top_p, [random[i] for i in going])
-        chosen_log = log_BY.gather(1, chosen_B[:, None])[:, 0].tolist()
-        for i, token, log in zip(going, chosen_B.tolist(), chosen_log, strict=True):
-            if step < most or token == end:
-                said[i].append(token)
-                logs[i].append(log)
-        stay = [j for j, token in enumerate(chosen_B.tolist()) if token != end]
-        if not stay or step == most:
-            break
+        logs = log_BY.gather(1, chosen_B[:, None])[:, 0].tolist()
+        stay = [
+            j
+            for j, (token, log) in enumerate(zip(chosen_B.tolist(), logs, strict=True))
+            if answers[going[j]].take(token, log, end)
+        ]
+        if not stay:
+            return [answer.finish(end) for answer in answers]
         if len(stay) < len(going):
             index = torch.tensor(stay, device=chosen_B.device)
             rows.keep(index)
             chosen_B, going = chosen_B[index], [going[j] for j in stay]
-        log_BY = _next(model, rows, chosen_B, fused)
-    return [_finish(tokens, log, end) for tokens, log in zip(said, logs, strict=True)]
+        log_BY = _without(_next(model, rows, chosen_B, fused), forbid)
 
 
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+class _Answer:
+    """One row's tokens so far, the end mark included once it has come."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.tokens, self.logs = limit, [], []
+
+    def take(self, token: int, log: float, end: int) -> bool:
+        """Add a token; whether there are more to come."""
+        full = len(self.tokens) == self.limit
+        # After its last token a row is still asked whether it ends there.
+        if not full or token == end:
+            self.tokens.append(token)
+            self.logs.append(log)
+        return not full and token != end
+
+    def finish(self, end: int) -> Generated:
+        return _finish(self.tokens, self.logs, end)
+
+
+def _limits(most: int | Sequence[int], count: int) -> list[int]:
+    limits = [most] * count if isinstance(most, int) else list(most)
+    if len(limits) != count or min(limits, default=0) < 0:
+        raise LengthError(
+            f"{len(limits)} limits of new tokens, the least {min(limits, default=0)}, for {count} "
+            "prompts",
+            fix="give one a prompt, none below 0",
+        )
+    return limits
 
 
 def _without(log_BY: Tensor, forbid: Sequence[int]) -> Tensor:
@@ -149,14 +177,16 @@ def _choose(
     """The next token of each row."""
     if temperature <= 0:
         return log_BY.argmax(dim=-1)
-    p_BY, order_BY = (log_BY / temperature).softmax(dim=-1).sort(dim=-1, descending=True)
+    # From the likeliest down, so that however cold it is one token keeps a finite score.
+    cold_BY = (log_BY - log_BY.amax(dim=-1, keepdim=True)) / temperature
+    p_BY, order_BY = cold_BY.softmax(dim=-1).sort(dim=-1, descending=True)
     # A token stays while those before it have not yet reached top_p: the first always stays.
     p_BY = p_BY.masked_fill(p_BY.cumsum(dim=-1) - p_BY >= top_p, 0.0).cpu()
     drawn = [torch.multinomial(p, 1, generator=g) for p, g in zip(p_BY, random, strict=True)]
     return order_BY.gather(1, torch.stack(drawn).to(order_BY.device))[:, 0]
 
 
-def _finish(tokens: list[int], logs: list[float], end: int) -> Generated:
+def _finish(tokens: Sequence[int], logs: Sequence[float], end: int) -> Generated:
     ended = bool(tokens) and tokens[-1] == end
     return Generated(tuple(tokens[:-1] if ended else tokens), tuple(logs), ended)
 
@@ -168,7 +198,7 @@ def beam_search(
     *,
     seen: Float[Tensor, "N Q D"] | None = None,
     end: int,
-    most: int = 64,
+    most: int | Sequence[int] = 64,
     beams: int = 4,
     length_penalty: float = 1.0,
     forbid: Sequence[int] = (),
@@ -176,20 +206,28 @@ def beam_search(
 ) -> list[Generated]:
     """The best of `beams` hypotheses by sum of log-probabilities / length ** `length_penalty`.
 
-    Each row is searched on its own, so that the answer does not depend on its neighbours.
+    Each row is searched on its own, so that the answer does not depend on its neighbours. One beam
+    is greedy decoding. The length counts the end mark.
     """
     seen = model.see(batch.pictures_NCHW, fused=fused) if seen is None else seen
     marks_BT = batch.tokens_BT == model.picture_token
     counts = (marks_BT.sum(dim=1) // max(seen.shape[1], 1)).tolist()
     found, at = [], 0
-    for i, count in enumerate(counts):
-        one = _row(batch, i)
-        found.append(
-            _search(
-                model, one, seen[at : at + count], end, most, beams, length_penalty, forbid, fused
-            )
-        )
-        at += count
+    for i, limit in enumerate(_limits(most, len(counts))):
+        one, own = _row(batch, i), seen[at : at + counts[i]]
+        at += counts[i]
+        rows = _Rows(one, len(model.text.blocks))
+        log_BY = _without(_first(model, rows, one, own, fused), forbid)
+        beam = _Beam(beams, length_penalty, end)
+        for step in range(limit + 1):
+            parents, last = beam.grow(log_BY.cpu())
+            if beam.settled() or step == limit or not parents:
+                break
+            rows.keep(torch.tensor(parents, device=log_BY.device))
+            tokens_B = torch.tensor(last, device=log_BY.device)
+            log_BY = _without(_next(model, rows, tokens_B, fused), forbid)
+        best = beam.best(limit)
+        found.append(_finish(best.tokens, best.logs, end))
     return found
 
 
@@ -203,42 +241,56 @@ def _row(batch: Batch, i: int) -> Batch:
     return Batch(**cut, pictures_NCHW=batch.pictures_NCHW[:0])
 
 
-def _search(
-    model: Prefix,
-    batch: Batch,
-    seen: Tensor,
-    end: int,
-    most: int,
-    beams: int,
-    penalty: float,
-    forbid: Sequence[int],
-    fused: bool,
-) -> Generated:
-    rows = _Rows(batch, len(model.text.blocks))
-    log_BY = _without(_first(model, rows, batch, seen, fused), forbid)
-    live: list[tuple[tuple[int, ...], tuple[float, ...]]] = [((), ())]
-    done: list[tuple[tuple[int, ...], tuple[float, ...]]] = []
-    for step in range(most + 1):
-        totals = torch.tensor([sum(logs) for _, logs in live], device=log_BY.device)
-        best = (totals[:, None] + log_BY).flatten().topk(min(2 * beams, log_BY.numel()))
-        grown, parents = [], []
-        for flat in best.indices.tolist():
-            parent, token = divmod(flat, log_BY.shape[1])
-            tokens, logs = live[parent]
-            longer = ((*tokens, token), (*logs, float(log_BY[parent, token])))
-            if token == end:
-                done.append(longer)
-            elif len(grown) < beams:
+@dataclass(frozen=True, slots=True)
+class _Hypothesis:
+    """An answer so far, the end mark included once it has come."""
+
+    tokens: tuple[int, ...] = ()
+    logs: tuple[float, ...] = ()
+
+    def score(self, penalty: float) -> float:
+        return sum(self.logs) / max(len(self.logs), 1) ** penalty
+
+
+class _Beam:
+    """The live hypotheses of one row, and the best finished ones."""
+
+    def __init__(self, width: int, penalty: float, end: int) -> None:
+        self.width, self.penalty, self.end = width, penalty, end
+        self.live, self.done = [_Hypothesis()], []
+        self.unfinished: list[_Hypothesis] = []
+
+    def grow(self, log_BY: Tensor) -> tuple[list[int], list[int]]:
+        """Add the next tokens; of the live hypotheses, their parents and their last tokens."""
+        totals = torch.tensor([sum(each.logs) for each in self.live])
+        most = min(2 * self.width, log_BY.numel())
+        best = (totals[:, None] + log_BY).flatten().topk(most).indices
+        places = [divmod(place, log_BY.shape[1]) for place in best.tolist()]
+        grown, parents, ended = [], [], set()
+        for rank, (parent, token) in enumerate(places):
+            log, old = float(log_BY[parent, token]), self.live[parent]
+            longer = _Hypothesis((*old.tokens, token), (*old.logs, log))
+            if token == self.end and rank < self.width:
+                self.done.append(longer)
+                ended.add(parent)
+            elif token != self.end and log > -torch.inf and len(grown) < self.width:
                 grown.append(longer)
                 parents.append(parent)
-        # No live beam can improve on enough finished ones: its sum only falls.
-        if len(done) >= beams or step == most or not grown:
-            break
-        index = torch.tensor(parents, device=log_BY.device)
-        rows.keep(index)
-        live = grown
-        last = torch.tensor([tokens[-1] for tokens, _ in live], device=log_BY.device)
-        log_BY = _without(_next(model, rows, last, fused), forbid)
-    pool = done or live
-    tokens, logs = max(pool, key=lambda pair: sum(pair[1]) / max(len(pair[1]), 1) ** penalty)
-    return _finish(list(tokens), list(logs), end)
+        self.done = sorted(self.done, key=self._score, reverse=True)[: self.width]
+        self.unfinished = [each for i, each in enumerate(self.live) if i not in ended]
+        self.live = grown
+        return parents, [each.tokens[-1] for each in grown]
+
+    def _score(self, each: _Hypothesis) -> float:
+        return each.score(self.penalty)
+
+    def settled(self) -> bool:
+        """Whether enough have finished, each better than any live one is at its length so far."""
+        if len(self.done) < self.width or not self.live:
+            return False
+        return self._score(self.done[-1]) >= max(map(self._score, self.live))
+
+    def best(self, limit: int) -> _Hypothesis:
+        """The best finished one, or one cut off at the limit that did not want to end there."""
+        cut = [each for each in self.unfinished if len(each.tokens) == limit]
+        return max([*self.done, *cut], key=self._score)

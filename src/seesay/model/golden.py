@@ -1,15 +1,16 @@
-"""Golden outputs: a saved input with the logits it gave, replayed on load, after export, on any backend."""
+"""Golden outputs: the logits a fixed input gave, replayed on load, after export, on any backend."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seesay.errors import CheckpointError
+from seesay.errors import CheckpointError, SeesayError
 from seesay.model.families import Prefix
 
 # How far logits may move between machines and kernels, at fp32.
 TOLERANCE = 2e-3
+MOST_PIXELS = 8192
 _WORDS = 8
 _KEPT = 16
 
@@ -21,7 +22,9 @@ def _inputs(
     rows, columns = torch.arange(size[0])[:, None], torch.arange(size[1])[None, :]
     channels = [rows * 7 + columns * 3, rows * 5 + columns * 11, rows * 2 + columns * 13]
     pixels = (torch.stack(channels) % 256).to(torch.uint8)[None]
-    words = [(17 * i + 9) % (vocabulary - 8) + 8 for i in range(_WORDS)]
+    # Past the special tokens, wherever the vocabulary has room for more.
+    first = min(8, vocabulary - 1)
+    words = [(17 * i + 9) % (vocabulary - first) + first for i in range(_WORDS)]
     tokens = torch.tensor([[picture_token] * picture_tokens + words])
     documents = torch.tensor([[0] * picture_tokens + [1] * _WORDS])
     return {
@@ -62,22 +65,33 @@ def replay(model: Prefix, golden: dict[str, Any], *, where: str) -> float:
         CheckpointError: it is more than `TOLERANCE`.
     """
     try:
-        inputs = _inputs(
-            (int(golden["size"][0]), int(golden["size"][1])),
-            int(golden["picture_tokens"]),
-            int(golden["picture_token"]),
-            int(golden["vocabulary"]),
-        )
-        saved = torch.tensor(golden["logits"])
-        drift = float((_outputs(model, inputs) - saved).abs().max())
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        drift = _drift(model, golden)
+    except (SeesayError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"golden.json does not fit this model: {error}", where=where, fix="copy it again, whole"
         ) from None
     if not drift <= TOLERANCE:
         raise CheckpointError(
-            f"the model gives logits {drift:.4f} away from those saved with it, more than {TOLERANCE}",
+            f"the logits are {drift:.4f} away from the saved ones, more than {TOLERANCE}",
             where=where,
             fix="the weights or this installation differ from those it was saved with",
         )
     return drift
+
+
+def _drift(model: Prefix, golden: dict[str, Any]) -> float:
+    height, width = (int(side) for side in golden["size"])
+    picture_tokens, vocabulary = int(golden["picture_tokens"]), int(golden["vocabulary"])
+    own = model.text.embedding.num_embeddings
+    if vocabulary != own:
+        raise ValueError(f"its vocabulary is {vocabulary}, the model's {own}")
+    # The file may come from anywhere: what it asks for must not exhaust the memory.
+    if not (0 < height <= MOST_PIXELS and 0 < width <= MOST_PIXELS):
+        raise ValueError(f"its picture is {height}×{width}, at most {MOST_PIXELS} a side are read")
+    if not 0 < picture_tokens <= height * width:
+        raise ValueError(f"{picture_tokens} tokens for a picture of {height}×{width}")
+    inputs = _inputs((height, width), picture_tokens, int(golden["picture_token"]), vocabulary)
+    saved, given = torch.tensor(golden["logits"]), _outputs(model, inputs)
+    if saved.shape != given.shape:
+        raise ValueError(f"its logits are {tuple(saved.shape)}, the model's {tuple(given.shape)}")
+    return float((given - saved).abs().max())

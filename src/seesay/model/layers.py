@@ -15,7 +15,9 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-# Attention and features by name ("text.blocks.0.attention"), filled where a caller passes a dictionary.
+from seesay.errors import RecipeError
+
+# Attention and features by name ("text.blocks.0.attention"), where a caller passes a dictionary.
 Record = dict[str, Tensor]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -29,8 +31,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def norm(kind: str, width: int, *, epsilon: float = 1e-6) -> nn.Module:
-    """Normalisation over the last dimension: `rms` (arXiv:1910.07467), `layer` (arXiv:1607.06450) or
-    `plain`, layer normalisation without a bias: as good here, and on CPUs one kernel where `rms` is five.
+    """Normalisation over the last dimension.
+
+    `rms` (arXiv:1910.07467), `layer` (arXiv:1607.06450) or `plain`, layer normalisation without a
+    bias: as good here, and on CPUs one kernel where `rms` is several.
     """
     if kind == "plain":
         return nn.LayerNorm(width, eps=epsilon, bias=False)
@@ -122,6 +126,7 @@ class Attention(nn.Module):
     ) -> None:
         super().__init__()
         self.num_heads, self.num_kv_heads = num_heads, num_kv_heads or num_heads
+        _check_heads(width, num_heads, self.num_kv_heads, head_width)
         self.head_width = head_width or width // num_heads
         inner, context = num_heads * self.head_width, context_width or width
         inner_kv = self.num_kv_heads * self.head_width
@@ -146,8 +151,9 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Look from `x_BTD` at `context` (itself by default).
 
-        `bias` broadcasts to (B, K, T, S); `angles` are rotary angles of these positions; `cache` holds
-        the keys and values of earlier positions and takes in these; `record` receives (B, K, T, S).
+        `bias` broadcasts to (B, K, T, S); `angles` are rotary angles of these positions; `cache`
+        holds the keys and values of earlier positions and takes in these; `record` receives the
+        attention weights (B, K, T, S).
         """
         source = x_BTD if context is None else context
         q = self._heads(self.query(x_BTD), self.num_heads)
@@ -166,6 +172,15 @@ class Attention(nn.Module):
 
     def _heads(self, x: Tensor, num_heads: int) -> Tensor:
         return rearrange(x, "B T (K W) -> B K T W", K=num_heads)
+
+
+def _check_heads(width: int, num_heads: int, num_kv_heads: int, head_width: int | None) -> None:
+    if num_heads % num_kv_heads:
+        what = f"{num_kv_heads} key-value heads do not divide {num_heads} heads"
+        raise RecipeError(what, fix="choose a divisor")
+    if head_width is None and width % num_heads:
+        what = f"{num_heads} heads do not divide a width of {width}"
+        raise RecipeError(what, fix="choose a divisor")
 
 
 class LayerCache:
@@ -296,7 +311,7 @@ def stack(
     norm_first: bool = True,
     dropout: float = 0.0,
 ) -> nn.ModuleList:
-    """`depth` equal blocks; `cross_width` gives each a cross-attention to features of that width."""
+    """`depth` equal blocks; with `cross_width`, each also looks at features of that width."""
 
     def attention(context_width: int | None = None) -> Attention:
         return Attention(
@@ -334,7 +349,7 @@ def stack(
 
 @torch.no_grad()
 def initialise(module: nn.Module) -> None:
-    """Linear maps at 1/√(fan in), embeddings at a small scale, the end of each residual path at zero.
+    """Linear maps at 1/√(fan in), small embeddings, the end of each residual path at zero.
 
     Zeroed ends make every block the identity at the start (Fixup, arXiv:1901.09321), which is what
     lets Muon's large first steps be stable.

@@ -17,7 +17,7 @@ class Decoder(nn.Module):
 
     Args:
         embedding: tokens -> vectors; also the head, transposed, unless `head` is given.
-        positions: learned table of positions (GPT-2), or None where the blocks turn theirs (`rotary`).
+        positions: learned table of positions (GPT-2), or None where the blocks have `rotary`.
         cap: softly limits logits to ±cap (Gemma 2, arXiv:2408.00118), or None.
     """
 
@@ -69,6 +69,8 @@ class Decoder(nn.Module):
 
     def logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B Y"]:
         """Scores of every token of the vocabulary, before softmax."""
-        weight = self.embedding.weight if self.head is None else self.head.weight
-        logits = features @ weight.to(features.dtype).T
+        if self.head is None:
+            logits = features @ self.embedding.weight.to(features.dtype).T
+        else:
+            logits = self.head(features)
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)

@@ -146,7 +146,7 @@ class VisionTransformer(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A small residual network (arXiv:1512.03385, pre-activation) that gives its last grid as patches.
+    """A small residual network (arXiv:1512.03385, pre-activation); its last grid is the patches.
 
     Args:
         widths: channels of each stage; every stage but the first halves the grid.

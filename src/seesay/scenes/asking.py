@@ -1,17 +1,19 @@
 """Asking: what every kind of question is made with: the scene, the dice, the words, the balance."""
 
 from collections.abc import Sequence
+from math import sqrt
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from seesay.scenes.balance import WEIGHTS
 from seesay.scenes.tongue import Tongue
-from seesay.scenes.view import HELD_OUT_IDS, SHAPE, Look, View
+from seesay.scenes.view import COLOUR, HELD_OUT_IDS, SHAPE, Look, View
 
 T = TypeVar("T")
 
-MATE_OF_SHAPE = dict(HELD_OUT_IDS)
-MATE_OF_COLOUR = {colour: shape for shape, colour in HELD_OUT_IDS}
+_EVEN = (1.0,) * 8
+
+_MATES = {colour: shape for shape, colour in HELD_OUT_IDS}
 
 
 class Question(NamedTuple):
@@ -33,7 +35,16 @@ class Asker:
     `held_out_forms`: ask held-out forms of chained questions, and no others.
     """
 
-    __slots__ = ("view", "draw", "rng", "tongue", "focus", "held_out_pairs", "held_out_forms")
+    __slots__ = (
+        "view",
+        "draw",
+        "rng",
+        "tongue",
+        "focus",
+        "held_out_pairs",
+        "held_out_forms",
+        "relaxed",
+    )
 
     def __init__(
         self,
@@ -50,6 +61,7 @@ class Asker:
         self.tongue = tongue
         self.held_out_pairs = held_out_pairs
         self.held_out_forms = held_out_forms
+        self.relaxed = False  # ask even what would upset the balance
         self.focus: frozenset[int] = frozenset()
         if held_out_pairs:
             self.focus = frozenset(
@@ -94,16 +106,21 @@ class Asker:
         words = self.tongue.numbers[: most + 1]
         return Question(kind, form, text, words[number], words)
 
-    def choose_count(self, form: str, counts: Sequence[int]) -> int:
-        """One of the numbers this scene can answer, so that over all scenes each is as frequent."""
+    def choose_count(self, form: str, counts: Sequence[int]) -> int | None:
+        """One of the numbers (rising) this scene can answer, or None to pass the scene by.
+
+        Small numbers are easy to ask for, so most scenes that show nothing larger are passed by;
+        within a scene the numbers stay nearly alike, or the largest group would be the safe bet.
+        """
+        weights = WEIGHTS.get(form, _EVEN)
+        if not self.relaxed and self.draw() >= weights[counts[-1]]:
+            return None
         if len(counts) == 1:
             return counts[0]
-        weights = WEIGHTS.get(form)
-        if weights is None:
-            return self.pick(counts)
-        at = self.draw() * sum(weights[c] for c in counts)
-        for c in counts:
-            at -= weights[c]
+        shares = [sqrt(sqrt(weights[c])) for c in counts]  # exact everywhere, unlike a power
+        at = self.draw() * sum(shares)
+        for c, share in zip(counts, shares, strict=True):
+            at -= share
             if at < 0:
                 return c
         return counts[-1]
@@ -119,9 +136,10 @@ class Asker:
             look = list(view.looks[below(view.num)])
             if attempt > 5:
                 look = [below(8), below(8), below(2), below(3)]
-            elif self.held_out_pairs and attributes & 3 == 3 and self.coin():
+            elif self.held_out_pairs and attributes & 3 == 3:
                 # Or else naming a held-out pair would give the answer away.
-                look[SHAPE] = MATE_OF_COLOUR[look[1]]
+                look[COLOUR] = below(8) if attempt else look[COLOUR]
+                look[SHAPE] = _MATES[look[COLOUR]]
             else:
                 attribute = self.pick(_MEMBERS[attributes])
                 look[attribute] = below((8, 8, 2, 3)[attribute])

@@ -7,7 +7,7 @@ the split `questions` (as the held-out question types of SHAPES, arXiv:1511.0279
 from zlib import crc32
 
 from seesay.scenes.asking import Asker, Question
-from seesay.scenes.view import ABOVE, ATTRIBUTES, VALUES
+from seesay.scenes.view import ABOVE, ATTRIBUTES
 
 EXIST, COUNT = 4, 5
 ASKED = (*ATTRIBUTES, "exist", "count")
@@ -42,6 +42,8 @@ Anchors = list[tuple[int, list[int], list[int]]]
 
 def chained(ask: Asker) -> Question | None:
     """One question of a random form that this split may ask."""
+    if ask.view.num == 1 and not ask.held_out_forms:
+        return None
     form = ask.pick(_KEPT_FORMS if ask.held_out_forms else _SEEN_FORMS)
     if form[0] == COUNT:
         return _count(ask, form)
@@ -63,7 +65,7 @@ def _anchors(ask: Asker, relation: int, *, avoid: int = 0) -> Anchors:
             elif side < 0 and i != j:
                 doubtful.append(i)
         found.append((j, there, doubtful))
-    ask.rng.shuffle(found)
+    found.sort(key=lambda _: ask.draw())  # only random() is promised to stay the same
     return found
 
 
@@ -139,6 +141,8 @@ def _count(ask: Asker, form: Form) -> Question | None:
     if not found:
         return None
     number = ask.choose_count(f"chain_count {FILTERS[by]}", sorted(found))
+    if number is None:
+        return None
     j, value = ask.pick(found[number])
     tongue = ask.tongue
     things = tongue.many[0][0] if by == NONE else tongue.many[1 << by][value * _STRIDES[by]]
@@ -177,6 +181,3 @@ def _exist(ask: Asker, form: Form) -> Question | None:
     thing = tongue.a[0 if by == NONE else 1 << by][look]
     text = ask.say("chain_exist", thing, tongue.relations[relation], ask.the(j))
     return ask.yes_no("chained", form_name(form), text, truth, j)
-
-
-assert len(VALUES) == len(_STRIDES)

@@ -118,6 +118,8 @@ TONGUE = checked(
         more_fewer_same=("more", "fewer", "same"),
         comma=", ",
         last=" and ",
+        clause="",
+        exists="",
         prompts=PROMPTS,
         templates=bound(TEMPLATES),
     )

@@ -8,16 +8,15 @@ from random import Random
 
 from seesay.errors import SeesayError, nearest
 from seesay.scenes import chinese, english
-from seesay.scenes.render import overlap
 from seesay.scenes.tongue import Tongue
 from seesay.scenes.view import (
     ATTRIBUTES,
     BEHIND,
     CLEAR,
-    COVERS,
     FRONT,
     VALUES,
     View,
+    covers,
 )
 from seesay.scenes.world import BACKGROUNDS, LANGUAGES, PLACES, Object, Scene
 
@@ -56,7 +55,7 @@ def caption(view: View, style: str, rng: Random, *, words: Tongue) -> str:
         parts = [put(phrases[codes[i]], words.at[places[i]]) for i in order]
     else:
         parts = [phrases[codes[i]] for i in order]
-    text = words.listed(parts)
+    text = words.listed(parts, clauses=style == "place")
     if style == "detail":
         background = words.backgrounds[BACKGROUNDS.index(view.scene.background)]
         return templates["caption_detail"][0](text, background)
@@ -154,9 +153,9 @@ def lies(i: int, j: int, relation: int, scene: Scene) -> bool:
     """Whether object i lies so to object j, beyond doubt."""
     a, b = scene.objects[i], scene.objects[j]
     if relation == FRONT:
-        return i > j and overlap(b, a) >= COVERS
+        return i > j and covers(b, a)
     if relation == BEHIND:
-        return j > i and overlap(a, b) >= COVERS
+        return j > i and covers(a, b)
     gap = (b.x - a.x, a.x - b.x, b.y - a.y, a.y - b.y)[relation]
     return gap >= CLEAR
 
@@ -172,8 +171,13 @@ def _assignable(mentions: tuple[Mention, ...], things: list[Object]) -> bool:
 
 
 def parse(text: str, language: str = "en") -> Facts | None:
-    """The facts of a caption of any style, or None where it is no caption of this grammar."""
-    return _grammar(language)(text.strip())
+    """The facts of a caption of any style, or None where it is no caption of this grammar.
+
+    Spaces do not matter beyond parting words: a tokenizer may set commas and colons apart.
+    """
+    gap = " " if language == "en" else ""
+    text = gap.join(text.split())
+    return _grammar(language)(text.replace(" ,", ",").replace(" :", ":"))
 
 
 def is_right(text: str, scene: Scene, language: str = "en") -> bool:
@@ -310,6 +314,8 @@ def _listed(
 
 def _parts(text: str, words: Tongue) -> list[str]:
     """The items of a list, or [] where commas and "and" are not where they belong."""
+    if words.clause and (words.clause in text or words.exists in text):
+        return [part if words.exists in part else "" for part in text.split(words.clause)]
     *head, tail = text.split(words.comma)
     last = tail.split(words.last)
     if len(last) > 2 or (head and len(last) != 2) or any(words.last in part for part in head):

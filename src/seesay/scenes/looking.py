@@ -1,6 +1,6 @@
 """Looking: questions on what is there: exist, count, attributes, where, refer, statement."""
 
-from seesay.scenes.asking import MATE_OF_SHAPE, Asker, Question
+from seesay.scenes.asking import Asker, Question
 from seesay.scenes.chained import chained_noun
 from seesay.scenes.reasoning import related
 from seesay.scenes.view import COLOUR, SHAPE, code
@@ -42,16 +42,21 @@ def count(ask: Asker) -> Question | None:
     return _count_one(ask, attribute, most)
 
 
-def _count_one(ask: Asker, attribute: int, most: int) -> Question:
+def _count_one(ask: Asker, attribute: int, most: int) -> Question | None:
     counts = ask.view.counts[attribute]
     form = f"count {1 << attribute}"
-    number = ask.choose_count(form, sorted({c for c in counts if c <= most}))
+    numbers = sorted({c for c in counts if c <= most})
+    number = ask.choose_count(form, numbers) if numbers else None
+    if number is None:
+        return None
     value = ask.pick([v for v, c in enumerate(counts) if c == number])
     text = ask.say("count", ask.tongue.many[1 << attribute][lone(attribute, value)])
     return ask.number("count", form, text, number, most)
 
 
-def _count_all(ask: Asker) -> Question:
+def _count_all(ask: Asker) -> Question | None:
+    if ask.choose_count("count 0", (ask.view.num,)) is None:
+        return None
     text = ask.say("count", ask.tongue.many[0][0])
     numbers = ask.tongue.numbers
     return Question("count", "count 0", text, numbers[ask.view.num], numbers[1:])
@@ -64,6 +69,8 @@ def _count_more(ask: Asker) -> Question | None:
     sizes = [len(view.matching(attributes, look)) for look in view.looks]
     form = f"count {attributes}"
     number = ask.choose_count(form, sorted({0, *(c for c in sizes if c <= _MOST_MORE)}))
+    if number is None:
+        return None
     if number:
         which = view.codes[ask.pick_object([i for i, c in enumerate(sizes) if c == number])]
     else:
@@ -217,15 +224,3 @@ _STATEMENTS = {
 def lone(attribute: int, value: int) -> int:
     """The number of a look of which only one attribute will be spoken of."""
     return value * (48, 6, 3, 1)[attribute]
-
-
-__all__ = [
-    "MATE_OF_SHAPE",
-    "attribute_kind",
-    "count",
-    "exist",
-    "lone",
-    "refer",
-    "statement",
-    "where",
-]

@@ -29,6 +29,7 @@ KINDS: dict[str, Kind] = {
     "statement": statement,
 }
 _TRIES = 12
+_TRIES_OF_KIND = 4  # a kind draws its own form anew before another kind takes its turn
 
 
 def chosen(kinds: Mapping[str, float] | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
@@ -49,7 +50,10 @@ def chosen(kinds: Mapping[str, float] | None) -> tuple[tuple[str, ...], tuple[fl
 def ask_many(
     ask: Asker, num: int, *, names: tuple[str, ...], sums: tuple[float, ...]
 ) -> list[Question]:
-    """Up to `num` different questions; fewer only where no kind can ask this scene any more."""
+    """`num` questions, different where the scene has enough; none where no kind can ask it.
+
+    Held-out forms are for measuring: they are never repeated, so there may be fewer.
+    """
     found: list[Question] = []
     texts: set[str] = set()
     while len(found) < num:
@@ -59,7 +63,7 @@ def ask_many(
         texts.add(question.text)
         found.append(question)
     # A scene too poor for so many different questions is asked some of them again.
-    for i in range(num - len(found) if found else 0):
+    for i in range(num - len(found) if found and not ask.held_out_forms else 0):
         found.append(found[i])
     return found
 
@@ -70,9 +74,17 @@ def _one(
     for _ in range(_TRIES):
         at = ask.draw() * sums[-1]
         name = next((n for n, end in zip(names, sums, strict=True) if at < end), names[-1])
-        question = KINDS[name](ask)
-        if question is not None and question.text not in texts:
+        for _ in range(_TRIES_OF_KIND):
+            question = KINDS[name](ask)
+            if question is not None:
+                break
+        else:
+            continue
+        if question.text not in texts:
             return question
+    if ask.held_out_forms and texts:
+        return None
+    ask.relaxed = True
     for name in names:
         for _ in range(_TRIES):
             question = KINDS[name](ask)

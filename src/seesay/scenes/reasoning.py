@@ -169,6 +169,8 @@ def _equal_pair(ask: Asker, groups: list[list[int]]) -> tuple[int, int] | None:
 
 def same_as(ask: Asker) -> Question | None:
     """What shape is the other thing of the same colour as the star?"""
+    if ask.view.num == 1:
+        return None
     shared = ask.below(4)
     if ask.draw() < 0.4:
         return _same_count(ask, shared)
@@ -201,6 +203,8 @@ def _same_count(ask: Asker, shared: int) -> Question | None:
         return None
     form = f"same_count {shared}"
     number = ask.choose_count(form, counts)
+    if number is None:
+        return None
     i = ask.pick_object([i for i, c in others.items() if c == number])
     text = ask.say("same_count", ask.the(i, avoid=1 << shared), ask.tongue.attributes[shared])
     return ask.number("same_as", form, text, number, _MOST_SAME)
@@ -211,7 +215,7 @@ def logic(ask: Asker) -> Question | None:
     return ask.pick((_or_count, _or_count, _but_not, _both, _either, _every))(ask)
 
 
-_UNIONS = ((0, 0), (1, 1), (0, 1), (1, 0), (0, 3), (3, 1), (0, 2), (2, 1))
+_UNIONS = ((0, 0), (1, 1), (0, 1), (1, 0), (0, 3), (3, 1))
 _MOST_UNION = 4
 
 
@@ -233,6 +237,8 @@ def _or_count(ask: Asker) -> Question | None:
         return None
     form = f"or_count {a}{b}"
     number = ask.choose_count(form, sorted(found))
+    if number is None:
+        return None
     u, v = ask.pick(found[number])
     plural = ask.tongue.plural
     text = ask.say("or_count", plural[a][u], plural[b][v])
@@ -281,23 +287,22 @@ def _either(ask: Asker) -> Question | None:
     truth = ask.coin()
     absent = [[v for v, c in enumerate(ask.view.counts[k]) if not c] for k in (a, b)]
     u = ask.pick(ask.view.present(a) if truth else absent[0])
-    others = absent[1]
-    if truth and ask.draw() < 0.3:
-        others = ask.view.present(b)
-    others = [v for v in others if a != b or u != v]
-    if not others:
-        return None
+    there = [v for v in ask.view.present(b) if a != b or u != v]
+    others = [v for v in absent[1] if a != b or u != v]
+    if truth and there and ask.draw() < 0.3:
+        others = there
     return _joined(ask, "either", truth, things=((a, u), (b, ask.pick(others))))
 
 
 def _joined(
     ask: Asker, key: str, truth: bool, *, things: tuple[tuple[int, int], tuple[int, int]]
 ) -> Question:
+    (a, u), (b, v) = things
     if ask.coin():
-        things = things[::-1]
-    slots = (ask.tongue.a[1 << k][v * _STRIDES[k]] for k, v in things)
-    form = f"{key} {things[0][0]}{things[1][0]}"
-    return ask.yes_no("logic", form, ask.say(key, *slots), truth)
+        a, u, b, v = b, v, a, u
+    words = ask.tongue.a
+    text = ask.say(key, words[1 << a][u * _STRIDES[a]], words[1 << b][v * _STRIDES[b]])
+    return ask.yes_no("logic", f"{key} {a}{b}", text, truth)
 
 
 def _every(ask: Asker) -> Question | None:

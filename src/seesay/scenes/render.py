@@ -80,10 +80,16 @@ def draw(scene: Scene, resolution: int = 64) -> np.ndarray:
     """The picture: uint8, (resolution, resolution, 3), RGB."""
     picture_HWC = _ground(scene.background, resolution).copy()
     steps = _steps(resolution)
+    ink = _kept_ink if resolution <= 256 else _ink  # larger ones would fill the memory
     for thing in scene.objects:
         x, y = thing.x * resolution * steps // SPAN, thing.y * resolution * steps // SPAN
-        left, top, height, width, adds_hwC, leaves_hwC = _ink(
-            (thing.shape, thing.size, thing.texture, resolution, x % steps, y % steps),
+        left, top, height, width, adds_hwC, leaves_hwC = ink(
+            thing.shape,
+            thing.size,
+            thing.texture,
+            resolution,
+            x % steps,
+            y % steps,
             thing.colour,
         )
         left += x // steps
@@ -191,17 +197,13 @@ def _steps(resolution: int) -> int:
     return max(1, 256 // resolution)
 
 
-def _ink(look: tuple[str, str, str, int, int, int], colour: str) -> _Ink:
-    key = (look, colour)
-    found = _INKS.get(key)
-    if found is None:
-        found = _mixed(_sprite(*look), colour)
-        if look[3] <= 256:  # larger ones would fill the memory
-            _INKS[key] = found
-    return found
+def _ink(
+    shape: str, size: str, texture: str, resolution: int, offset_x: int, offset_y: int, colour: str
+) -> _Ink:
+    return _mixed(_sprite(shape, size, texture, resolution, offset_x, offset_y), colour)
 
 
-_INKS: dict[tuple, _Ink] = {}
+_kept_ink = lru_cache(maxsize=6144)(_ink)  # every look and offset at 64 pixels
 
 
 def _mixed(sprite: _Sprite, colour: str) -> _Ink:

@@ -32,7 +32,8 @@ def examples(
     `kinds` weighs the kinds of questions (None: all alike; the split `questions` asks only chained
     ones). `caption_styles` are drawn from in turn at random; None: the first caption lists the
     objects, others are in any other style. `statements` adds so many to be judged true or false.
-    A scene that no wanted kind can ask gives fewer questions, perhaps none.
+    A scene that no wanted kind can ask gives fewer questions, perhaps none; the split `questions`
+    gives as many different ones as the scene has.
     """
     scene = world.scene(index)
     view, words = View(scene), tongue(world.language)

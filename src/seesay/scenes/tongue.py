@@ -40,11 +40,15 @@ class Tongue:
     more_fewer_same: tuple[str, str, str]
     comma: str
     last: str
+    clause: str  # between clauses, where a language does not join those as it joins nouns
+    exists: str  # the word that makes a clause of a place and a thing, where there is one
     prompts: dict[str, tuple[str, ...]]
     templates: dict[str, tuple[Callable[..., str], ...]] = field(repr=False)
 
-    def listed(self, parts: list[str]) -> str:
+    def listed(self, parts: list[str], *, clauses: bool = False) -> str:
         """ "a", "a and b", "a, b and c"."""
+        if clauses and self.clause:
+            return self.clause.join(parts)
         if len(parts) == 1:
             return parts[0]
         return self.comma.join(parts[:-1]) + self.last + parts[-1]

@@ -14,6 +14,7 @@ from seesay.scenes.world import (
     SIZES,
     SPAN,
     TEXTURES,
+    Object,
     Scene,
 )
 
@@ -113,7 +114,7 @@ class View:
             return -1
         if longer and rng.random() < more:
             least = longer
-        return least[int(rng.random() * len(least))] if len(least) > 1 else least[0]
+        return least[int(rng.random() * len(least))]
 
     def describable(self, avoid: int = 0) -> list[int]:
         """The objects that some set of attributes without `avoid` picks out."""
@@ -142,16 +143,18 @@ class View:
         if self._front is None:
             things = self.scene.objects
             self._front = [
-                (j, i)
-                for j in range(1, self.num)
-                for i in range(j)
-                if overlap(things[i], things[j]) >= COVERS
+                (j, i) for j in range(1, self.num) for i in range(j) if covers(things[i], things[j])
             ]
         return self._front
 
     def matching(self, attributes: int, look: Look) -> list[int]:
         """The objects that agree with a look in a set of attributes."""
         return [i for i, other in enumerate(self.looks) if agree(attributes, look, other)]
+
+
+def covers(back: Object, front: Object) -> bool:
+    """Whether one object, drawn later, hides enough of another that anybody can see which."""
+    return back.colour != front.colour and overlap(back, front) >= COVERS
 
 
 def _side(gap: int, less: int, more: int) -> int:

@@ -39,9 +39,9 @@ MOST_OBJECTS = 6
 _MARGIN = 28  # from the lines between places, so that no answer to "where" is doubtful
 _EDGE = 14  # no corner of a star leaves the picture
 _ROW_GAP = 72  # between objects of one row, so that reading order is never doubtful
-_APART = 76  # least distance of two centres, in % of the sum of their radii
+_APART = 78  # least distance of two centres, in % of the sum of their radii
 _APART_ALIKE = 100  # the same for one colour, whose overlap would hide both outlines
-_TOGETHER = (0.0, 0.0, 0.45, 0.7)  # chance that an object copies an attribute of an earlier one
+_TOGETHER = (0.0, 0.25, 0.5, 0.75)  # chance that an object copies an attribute of an earlier one
 
 _HELD_OUT_IDS = frozenset((COLOURS.index(c), SHAPES.index(s)) for c, s in HELD_OUT)
 _HELD_OUT_LIST = tuple(sorted(_HELD_OUT_IDS))
@@ -115,6 +115,8 @@ class World:
         """The scene at `index`."""
         rng = self.rng(index, "scene")
         low, high = self.objects
+        if self.split == "questions":  # about things that lie somewhere to other things
+            low = max(low, min(3, high))
         while True:
             num = low + int(rng.random() * (high - low + 1))
             held_out = int(rng.random() * num) if self.split == "combinations" else None

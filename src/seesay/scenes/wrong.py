@@ -5,6 +5,7 @@ from functools import lru_cache
 from random import Random
 
 from seesay.scenes.language import parse, tongue
+from seesay.scenes.view import ATTRIBUTES
 from seesay.scenes.world import HELD_OUT, Scene
 
 _TRIES = 60
@@ -45,11 +46,13 @@ def _vocabulary(
 ) -> tuple[re.Pattern[str], dict[str, str], dict[str, tuple[str, ...]]]:
     """A pattern of every content word of captions, the kind of each, and the words of each kind."""
     words = tongue(language)
-    values = dict(zip(("shape", "colour", "size", "texture"), words.values, strict=True))
-    values["place"] = words.at
-    values["relation"] = words.relations
-    values["number"] = words.counted
-    values["background"] = words.backgrounds
+    values: dict[str, tuple[str, ...]] = {
+        **dict(zip(ATTRIBUTES, words.values, strict=True)),
+        "place": words.at,
+        "relation": words.relations,
+        "number": words.counted,
+        "background": words.backgrounds,
+    }
     kinds = {word: kind for kind, group in values.items() for word in group}
     longest = sorted(kinds, key=len, reverse=True)
     edge = r"\b" if language == "en" else ""

@@ -5,10 +5,11 @@ when it is word for word one of the references. There BLEU-4, ROUGE-L and CIDEr-
 given too.
 """
 
+import re
 from collections.abc import Sequence
 
 from seesay.metrics.intervals import Measure, mean, proportion
-from seesay.metrics.text import bleu_counts, bleu_of_counts, cider_d, rouge_l, tokenise
+from seesay.metrics.text import CJK, bleu_counts, bleu_of_counts, cider_d, rouge_l, tokenise
 from seesay.records import Example
 from seesay.tasks.turns import before_truth as prompt
 from seesay.tasks.turns import truth
@@ -17,6 +18,8 @@ __all__ = ["ASK", "SCORE", "once", "parse", "prompt", "score"]
 
 ASK = ("answer",)
 SCORE = "captions"
+
+_CHINESE = re.compile(f"[{CJK}]")
 
 
 def parse(text: str) -> str:
@@ -53,7 +56,9 @@ def _is_right(said: str, example: Example, references: Sequence[str]) -> bool:
         return any(words == tokenise(reference) for reference in references)
     from seesay.scenes.language import is_right
 
-    return bool(is_right(said, example.scene))
+    # Scenes are told in English or Chinese; an answer in the other than was asked for is not right.
+    language = "zh" if _CHINESE.search(example.question + example.answer) else "en"
+    return bool(is_right(said, example.scene, language))
 
 
 def _likeness(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, Measure]:

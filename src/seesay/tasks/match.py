@@ -19,4 +19,4 @@ def score(
 ) -> dict[str, Measure]:
     """`matching`: 1 where the first option, the right one, was chosen."""
     rows = zip(outputs, examples, strict=True)
-    return {SCORE: proportion([chosen == parse(example.options[0]) for chosen, example in rows])}
+    return {SCORE: proportion([chosen == example.options[0] for chosen, example in rows])}

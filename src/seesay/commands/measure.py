@@ -1,0 +1,129 @@
+"""What `train`, `eval` and `demo` do once there is a model: ask it, score it, write the report."""
+
+import json as json_format
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from seesay import config, predict
+from seesay import evaluate as evaluation
+from seesay import report as reports
+from seesay.commands.options import print_json
+from seesay.evaluate import Evaluation
+from seesay.model import checkpoint
+from seesay.model.families import Prefix
+from seesay.predict import Prompt, SeesayPredictor
+from seesay.records import Example
+from seesay.train import Run, card, history
+
+
+def command() -> str:
+    """The command that is running, as it can be typed again."""
+    return shlex.join(["seesay", *sys.argv[1:]])
+
+
+def sampler(
+    run: Run, examples: Sequence[Example]
+) -> Callable[[Prefix], Mapping[str, str]] | None:
+    """What asks the model one of the examples now and then, another each time."""
+    if not examples:
+        return None
+    step = max(1, len(examples) // 97)
+    turn = iter(range(0, 10**9, step))
+
+    def sample(model: Prefix) -> Mapping[str, str]:
+        example = examples[next(turn) % len(examples)]
+        prompt = Prompt(example.images, _before_truth(example))
+        answer = predictor_of(run).answer([prompt])[0]
+        return {"question": example.question, "answer": answer.text, "truth": example.answer}
+
+    return sample
+
+
+def _before_truth(example: Example):
+    last = max(i for i, turn in enumerate(example.turns) if turn.role == "assistant")
+    return example.turns[:last]
+
+
+def predictor_of(run: Run) -> SeesayPredictor:
+    """The run's model, as it stands in memory, ready to be asked."""
+    return predict.predictor(
+        run.model, run.text, recipe=run.recipe, dtype=run.dtype, name=str(run.out)
+    )
+
+
+def measure(
+    predictor: SeesayPredictor,
+    parts: Mapping[str, Sequence[Example]],
+    *,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Evaluation:
+    """Scores of several sets of examples, each with its suffix, as one."""
+    made = [
+        evaluation.evaluate(
+            predictor,
+            examples,
+            seed=seed,
+            suffix=suffix,
+            command=command(),
+            progress=None if quiet else _progress,
+        )
+        for suffix, examples in parts.items()
+    ]
+    return evaluation.merge(made) if len(made) > 1 else made[0]
+
+
+def report(
+    run: Run, parts: Mapping[str, Sequence[Example]], *, json: bool, quiet: bool
+) -> Evaluation:
+    """Measure a run's saved model, and leave eval.json, report.html and the model card's scores."""
+    predictor = predict.load(run.out, device=run.device.type, precision="auto")
+    made = measure(predictor, parts, quiet=quiet)
+    write(made, run.out, folder=run.out)
+    show(made, json=json)
+    if not quiet:
+        print(f"report: {run.out / 'report.html'}", file=sys.stderr)
+    return made
+
+
+def write(made: Evaluation, out: Path, *, folder: Path) -> None:
+    """eval.json, report.html and the scores in the model card."""
+    _replace(folder / "eval.json", json_format.dumps(made.as_dict(), indent=2))
+    last = checkpoint.find(out)
+    stored = checkpoint.open_config(last)
+    recipe = config.recipe(stored["recipe"])
+    reports.write(
+        folder / "report.html",
+        title=out.name,
+        evaluation=made,
+        history=[row for row in history(out) if "loss" in row],
+        recipe=config.dump(recipe),
+    )
+    page = last / "README.md"
+    if page.exists():
+        text = page.read_text(encoding="utf-8")
+        _replace(page, card.with_scores(text, made.as_dict(), command=command()))
+
+
+def _replace(path: Path, text: str) -> None:
+    making = path.with_name(f".{path.name}.tmp")
+    making.write_text(text, encoding="utf-8")
+    making.replace(path)
+
+
+def show(made: Evaluation, *, json: bool) -> None:
+    """The scores, on standard output."""
+    if json:
+        print_json(made.as_dict())
+    else:
+        Console().print(made.table())
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\rmeasuring {done} of {total}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,119 @@
+"""Export: a world as a folder of PNG pictures and one JSONL file a split, for any other tool."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from seesay.errors import DataError, SeesayError
+from seesay.records import Box, Example
+from seesay.scenes.render import boxes, draw
+from seesay.scenes.stream import examples
+from seesay.scenes.world import World
+
+
+def export(
+    directory: Path | str,
+    world: World | Sequence[World],
+    count: int,
+    *,
+    resolution: int = 64,
+    start: int = 0,
+    questions: int = 6,
+    captions: int = 1,
+) -> dict[str, int]:
+    """Write `count` pictures of each world from index `start`; return how many of what.
+
+    The folder gets `images/000000.png`, … and `train.jsonl` (or another split's name), a row for
+    each caption {image, kind, prompt, caption, boxes} and question {image, kind, question, answer,
+    options, boxes}; a box is {left, top, right, bottom, label} in pixels. It appears whole or not
+    at all. Raises SeesayError where the folder is not empty or cannot be written.
+    """
+    directory = Path(directory)
+    worlds = [world] if isinstance(world, World) else list(world)
+    _check(directory, worlds, count)
+    unfinished = directory.parent / f".{directory.name}.{os.getpid()}.tmp"
+    try:
+        unfinished.mkdir(parents=True)
+        (unfinished / "images").mkdir()
+        settings = _Settings(resolution, questions, captions)
+        counts = {"pictures": 0, "captions": 0, "questions": 0}
+        for one in worlds:
+            indices = range(start, start + count)
+            _write_world(unfinished, one, indices, counts=counts, settings=settings)
+        if directory.exists():
+            directory.rmdir()
+        unfinished.rename(directory)
+    except OSError as error:
+        raise DataError(
+            f"the pictures cannot be written: {error.strerror or error}",
+            where=str(directory),
+            fix="choose a folder you may write to, on a disk with room",
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return counts
+
+
+def _check(directory: Path, worlds: list[World], count: int) -> None:
+    if count < 1:
+        raise SeesayError(f"{count} pictures cannot be exported: 1 is the least", where="count")
+    splits = [world.split for world in worlds]
+    if len(set(splits)) < len(splits):
+        raise SeesayError(
+            f"two worlds share a split, and each split is one file: {', '.join(splits)}",
+            where="world",
+        )
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise DataError(
+            "exists and is not an empty folder",
+            where=str(directory),
+            fix="choose a new folder, or delete this one first",
+        )
+
+
+class _Settings(NamedTuple):
+    """What `examples` is asked for each picture."""
+
+    resolution: int
+    questions: int
+    captions: int
+
+
+def _write_world(
+    directory: Path, world: World, indices: range, *, counts: dict[str, int], settings: _Settings
+) -> None:
+    with (directory / f"{world.split}.jsonl").open("w", encoding="utf-8") as file:
+        for index in indices:
+            name = f"images/{counts['pictures']:06d}.png"
+            picture = draw(world.scene(index), settings.resolution)
+            Image.fromarray(picture).save(directory / name)
+            counts["pictures"] += 1
+            for example in _examples(world, index, settings):
+                counts["captions" if example.task == "caption" else "questions"] += 1
+                row = _row(example, name, settings.resolution)
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _examples(world: World, index: int, settings: _Settings) -> list[Example]:
+    resolution, questions, captions = settings
+    return examples(world, index, questions=questions, captions=captions, resolution=resolution)
+
+
+def _row(example: Example, image: str, resolution: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"image": image, "kind": example.labels["kind"]}
+    if example.task == "caption":
+        row |= {"prompt": example.question, "caption": example.answer}
+        return row | {"boxes": [_plain(box) for box in boxes(example.scene, resolution)]}
+    row |= {"question": example.question, "answer": example.answer}
+    row["options"] = list(example.options)
+    return row | {"boxes": [_plain(box) for box in example.boxes]}
+
+
+def _plain(box: Box) -> dict[str, float | str]:
+    sides = {"left": box.left, "top": box.top, "right": box.right, "bottom": box.bottom}
+    return {**sides, "label": box.label}

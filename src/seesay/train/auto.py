@@ -1,0 +1,127 @@
+"""What a recipe leaves open, settled by looking at the data: picture size, text lengths, columns."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from seesay import config
+from seesay.config import Recipe
+from seesay.data import images, sources
+from seesay.errors import DataError, RecipeError
+from seesay.records import Example
+
+# Pictures are brought to sides that are multiples of this, and to at most so many pixels.
+STEP, MOST_PIXELS = 16, 96 * 96
+# Pictures whose sizes are looked at.
+LOOKED = 200
+
+
+def settle(
+    table: dict[str, Any], *, say: Callable[[str], None]
+) -> tuple[Recipe, list[list[Example]]]:
+    """A checked recipe and the examples of each of its sources (none for drawn ones).
+
+    The picture size is taken from the data where the recipe does not give one.
+    """
+    recipe = config.recipe(table)
+    if recipe.train.minutes is None and recipe.train.steps is None:
+        raise RecipeError(
+            "no end is set", where="train", fix="give --minutes or --steps (train.minutes)"
+        )
+    given = [_read(source, recipe, say) for source in recipe.data.sources]
+    every = [example for examples in given for example in examples]
+    if every and "image_size" not in table.get("model", {}).get("vision", {}):
+        vision = replace(recipe.model.vision, image_size=picture_size(every))
+        recipe = replace(recipe, model=replace(recipe.model, vision=vision))
+        height, width = vision.size
+        say(f"pictures are brought to {width}×{height} pixels (model.vision.image_size)")
+    return recipe, given
+
+
+def _read(
+    source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]
+) -> list[Example]:
+    if source.path == "scenes":
+        return []
+    found = sources.read(
+        source.path, columns=source.columns or None, limit_broken=recipe.data.limit_broken
+    )
+    say(found.summary)
+    for broken in found.broken[:5]:
+        say(f"  left out: {broken.origin}: {broken.why}")
+    return found.examples
+
+
+def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
+    """(height, width) for pictures like these: their median shape, in steps, not too many pixels."""
+    some = examples[:: max(1, len(examples) // LOOKED)]
+    sizes = []
+    for example in some:
+        for picture in example.images:
+            width, height = images.load(picture, where=str(example.origin)).size
+            sizes.append((height, width))
+    height, width = np.median(np.array(sizes), axis=0)
+    shrink = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
+    return tuple(max(2, round(side * shrink / STEP)) * STEP for side in (height, width))  # type: ignore[return-value]
+
+
+def hold_back(
+    recipe: Recipe, given: Sequence[list[Example]], *, share: float, say: Callable[[str], None]
+) -> tuple[list[list[Example]], list[Example]]:
+    """The examples to train on, and those to measure on.
+
+    Those of `data.dev` where it is named; else a share of the pictures of each file source, never one
+    picture on both sides; of drawn pictures, the split `dev`.
+    """
+    if recipe.data.dev is not None and recipe.data.dev != "scenes":
+        columns = next((s.columns for s in recipe.data.sources if s.columns), None)
+        found = sources.read(
+            recipe.data.dev, columns=columns or None, limit_broken=recipe.data.limit_broken
+        )
+        say(f"to measure on: {found.summary}")
+        return list(given), found.examples
+    kept, held = [], []
+    for source, examples in zip(recipe.data.sources, given, strict=True):
+        if source.path == "scenes":
+            held += drawn(source, seed=recipe.train.seed)
+            kept.append([])
+            continue
+        ours, theirs = _split(examples, share, recipe.train.seed)
+        kept.append(ours)
+        held += theirs
+    say(f"to measure on: {len(held)} examples held back (data.dev)")
+    return kept, held
+
+
+def _split(
+    examples: list[Example], share: float, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Examples by picture: a share of the pictures on one side."""
+    groups = sorted({example.group or str(example.origin) for example in examples})
+    if len(groups) < 2:
+        raise DataError(
+            f"{len(groups)} picture is too few to train and to measure on",
+            fix="give more pictures, or --dev",
+        )
+    count = max(1, round(share * len(groups)))
+    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(groups))[:count]
+    away = {groups[i] for i in chosen}
+    sides = [[], []]
+    for example in examples:
+        sides[(example.group or str(example.origin)) in away].append(example)
+    return sides[0], sides[1]
+
+
+def drawn(source: config.SourceConfig, *, seed: int, split: str = "dev", count: int = 200):
+    """Drawn examples of a split: captions, questions and pairs on `count` pictures."""
+    from seesay import scenes
+
+    world = scenes.World(seed=seed, split=split, objects=source.objects, language=source.language)
+    made: list[Example] = []
+    for index in range(count):
+        made += scenes.examples(world, index, questions=6, captions=1)
+        made += scenes.matches(world, index, n=2)
+    return made
