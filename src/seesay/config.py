@@ -204,6 +204,7 @@ class TrainConfig:
     accumulate: Size = 1
     optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: Positive = 0.01
+    convolution_learning_rate: Positive = 0.02
     adamw_learning_rate: Positive = 0.003
     momentum: Decay = 0.95
     betas: tuple[Decay, Decay] = (0.9, 0.95)
@@ -252,6 +253,23 @@ def load(path: Path | str) -> dict[str, Any]:
         raise RecipeError(f"cannot be read: {error.strerror}", where=str(path), fix=fix) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"not TOML: {error}", where=str(path), fix="mend that line") from None
+
+
+def shipped(name: str) -> Path:
+    """The path of a recipe that comes with Seesay, by its name (`demo`).
+
+    Raises:
+        RecipeError: there is none of that name.
+    """
+    here = Path(__file__).parent
+    # Beside the package in a wheel, at the root of the project in a checkout.
+    folders = [here / "recipes", here.parents[1] / "recipes"]
+    folder = next((f for f in folders if f.is_dir()), folders[0])
+    path = folder / f"{name}.toml"
+    if not path.exists():
+        names = sorted(p.stem for p in folder.glob("*.toml"))
+        raise RecipeError(f"no recipe '{name}'", where=str(folder), fix=nearest(name, names))
+    return path
 
 
 def override(table: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:

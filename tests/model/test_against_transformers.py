@@ -347,9 +347,7 @@ def test_vit_on_oblong_pictures():
     for name, value in renamed(theirs, names).items():
         weights[name] = value.squeeze(0) if name == "positions" else value
     weights["class_token"] = weights["class_token"].flatten()
-    ours = tower(
-        activation="gelu", epsilon=1e-6, num_positions=7, class_token=torch.zeros(WIDTH)
-    )
+    ours = tower(activation="gelu", epsilon=1e-6, num_positions=7, class_token=torch.zeros(WIDTH))
     loaded(ours, weights)
     pixels = pictures(*PIXELS)
     with torch.no_grad():

@@ -42,11 +42,15 @@ def pictures(*seeds: int) -> np.ndarray:
 
 def two_groups() -> Batch:
     """One row, two groups of pictures: [picture 0, documents 1 2] [pictures 1 2, document 1]."""
-    first, second = packed([Row(pictures(0), documents()[:2])]), packed([Row(pictures(1, 2), documents()[2:])])
+    first, second = (
+        packed([Row(pictures(0), documents()[:2])]),
+        packed([Row(pictures(1, 2), documents()[2:])]),
+    )
     size = [int((b.groups_BT >= 0).sum()) for b in (first, second)]
 
     def joined(name: str) -> torch.Tensor:
-        return torch.cat([getattr(b, name)[:, :n] for b, n in zip((first, second), size)], dim=1)
+        parts = (getattr(first, name)[:, : size[0]], getattr(second, name)[:, : size[1]])
+        return torch.cat(parts, dim=1)
 
     names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT")
     groups = torch.tensor([[0] * size[0] + [1] * size[1]])
@@ -135,7 +139,11 @@ def test_the_fused_path_is_the_plain_one_and_recording_changes_nothing():
     torch.testing.assert_close(logits(model, batch, fused=True), plain, atol=1e-5, rtol=1e-5)
     record: dict[str, torch.Tensor] = {}
     torch.testing.assert_close(logits(model, batch, fused=True, record=record), plain)
-    assert {"vision.blocks.0.attention", "text.blocks.0.attention", "text.blocks.1.features"} <= set(record)
+    assert {
+        "vision.blocks.0.attention",
+        "text.blocks.0.attention",
+        "text.blocks.1.features",
+    } <= set(record)
     real = batch.groups_BT[0] >= 0
     for name in ("vision.blocks.0.attention", "text.blocks.1.attention"):
         torch.testing.assert_close(record[name].sum(-1), torch.ones(record[name].shape[:3]))

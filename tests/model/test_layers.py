@@ -1,4 +1,4 @@
-"""Blocks: the fused path is the plain one, recorded attention is what was used, caches change nothing."""
+"""Blocks: fused is plain, recorded attention is what was used, caches change nothing."""
 
 import typing
 
@@ -88,7 +88,11 @@ def test_rotary_scores_depend_on_the_distance_alone():
 def test_a_query_with_nowhere_to_look_gives_finite_numbers():
     nowhere = layers.mask_bias(torch.zeros(LENGTH, LENGTH).bool(), torch.float32)
     for fused in (False, True):
-        assert attention()(torch.randn(ROWS, LENGTH, WIDTH), bias=nowhere, fused=fused).isfinite().all()
+        assert (
+            attention()(torch.randn(ROWS, LENGTH, WIDTH), bias=nowhere, fused=fused)
+            .isfinite()
+            .all()
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -25,6 +25,7 @@ def test_bytes_become_floats_a_channel_at_a_time():
     vision.ConvStem(widths=(4, 6, 8), width=12, residuals=(0, 0, 1)),
 ])  # fmt: skip
 def test_patches_lie_where_their_pixels_do(stem):
+    stem.eval()
     assert stem.patch == 8
     x = torch.randn(1, 3, 16, 200)
     before = stem(x)

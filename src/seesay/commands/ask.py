@@ -41,9 +41,7 @@ def ask(
     from seesay.records import Turn
 
     images.load(picture)  # A bad picture is said before a model is opened.
-    how = Decoding(
-        most=max_tokens, temperature=temperature, top_p=top_p, beams=beams, seed=seed
-    )
+    how = Decoding(most=max_tokens, temperature=temperature, top_p=top_p, beams=beams, seed=seed)
     predictor = load(run, decoding=how)
     asked = Prompt((picture,), (Turn("user", question or ""),))
     answer = predictor.answer([asked])[0]

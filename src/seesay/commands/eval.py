@@ -37,11 +37,11 @@ def evaluate(
     from seesay import predict
     from seesay.commands import measure
 
+    named = pairs(columns, option="--columns")
+    examples = measure.examples(data, columns=named, limit=limit, seed=seed)
     predictor = predict.load(run, precision="auto")
-    examples = measure.examples(
-        data, columns=pairs(columns, option="--columns"), limit=limit, seed=seed
-    )
     made = measure.measure(predictor, {"": examples}, seed=seed, quiet=quiet)
-    measure.write(made, Path(run), report=report)
+    if report is not None:
+        measure.write_report(made, Path(run), path=report)
     measure.show(made, json=json)
     return None

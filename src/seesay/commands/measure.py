@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from seesay import config, predict
@@ -25,9 +26,7 @@ def command() -> str:
     return shlex.join(["seesay", *sys.argv[1:]])
 
 
-def sampler(
-    run: Run, examples: Sequence[Example]
-) -> Callable[[Prefix], Mapping[str, str]] | None:
+def sampler(run: Run, examples: Sequence[Example]) -> Callable[[Prefix], Mapping[str, str]] | None:
     """What asks the model one of the examples now and then, another each time."""
     if not examples:
         return None
@@ -77,36 +76,51 @@ def measure(
     return evaluation.merge(made) if len(made) > 1 else made[0]
 
 
+def examples(
+    data: str, *, columns: Mapping[str, str], limit: int | None, seed: int
+) -> Sequence[Example]:
+    """The examples of a data set, or `limit` of them; `scenes` draws some never trained on."""
+    if data == "scenes":
+        from seesay.config import SourceConfig
+        from seesay.train import auto
+
+        return auto.drawn(SourceConfig(), seed=seed, split="test")[:limit]
+    from seesay.data import sources
+
+    found = sources.read(data, columns=columns or None).examples
+    if limit is None or limit >= len(found):
+        return found
+    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(found))[:limit]
+    return [found[i] for i in sorted(chosen)]
+
+
 def report(
     run: Run, parts: Mapping[str, Sequence[Example]], *, json: bool, quiet: bool
 ) -> Evaluation:
-    """Measure a run's saved model, and leave eval.json, report.html and the model card's scores."""
+    """Measure a run's saved model; leave eval.json, report.html and the model card's scores."""
     predictor = predict.load(run.out, device=run.device.type, precision="auto")
     made = measure(predictor, parts, quiet=quiet)
-    write(made, run.out, folder=run.out)
+    write_report(made, run.out, path=run.out / "report.html")
+    _replace(run.out / "eval.json", json_format.dumps(made.as_dict(), indent=2))
+    page = checkpoint.find(run.out) / "README.md"
+    text = page.read_text(encoding="utf-8")
+    _replace(page, card.with_scores(text, made.as_dict(), command=command()))
     show(made, json=json)
     if not quiet:
         print(f"report: {run.out / 'report.html'}", file=sys.stderr)
     return made
 
 
-def write(made: Evaluation, out: Path, *, folder: Path) -> None:
-    """eval.json, report.html and the scores in the model card."""
-    _replace(folder / "eval.json", json_format.dumps(made.as_dict(), indent=2))
-    last = checkpoint.find(out)
-    stored = checkpoint.open_config(last)
-    recipe = config.recipe(stored["recipe"])
+def write_report(made: Evaluation, run: Path, *, path: Path) -> None:
+    """One HTML file of scores, curves and pictures."""
+    stored = checkpoint.open_config(checkpoint.find(run))
     reports.write(
-        folder / "report.html",
-        title=out.name,
+        path,
+        title=run.name,
         evaluation=made,
-        history=[row for row in history(out) if "loss" in row],
-        recipe=config.dump(recipe),
+        history=[row for row in history(run) if "loss" in row],
+        recipe=config.dump(config.recipe(stored["recipe"])),
     )
-    page = last / "README.md"
-    if page.exists():
-        text = page.read_text(encoding="utf-8")
-        _replace(page, card.with_scores(text, made.as_dict(), command=command()))
 
 
 def _replace(path: Path, text: str) -> None:

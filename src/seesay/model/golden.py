@@ -11,6 +11,7 @@ from seesay.model.families import Prefix
 # How far logits may move between machines and kernels, at fp32.
 TOLERANCE = 2e-3
 MOST_PIXELS = 8192
+_MISFITS = (SeesayError, LookupError, TypeError, ValueError, ArithmeticError)
 _WORDS = 8
 _KEPT = 16
 
@@ -66,7 +67,7 @@ def replay(model: Prefix, golden: dict[str, Any], *, where: str) -> float:
     """
     try:
         drift = _drift(model, golden)
-    except (SeesayError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (*_MISFITS, RuntimeError) as error:
         raise CheckpointError(
             f"golden.json does not fit this model: {error}", where=where, fix="copy it again, whole"
         ) from None

@@ -41,29 +41,42 @@ class PatchStem(nn.Module):
         return self.project(pixels)
 
 
-class ChannelNorm(nn.Module):
-    """Layer normalisation over the channels at each place of a (N, C, H, W) map, without a bias."""
+class Convolution(nn.Module):
+    """A convolution whose kernels are kept as the rows of a matrix, (out, in · size²).
 
-    def __init__(self, width: int) -> None:
+    A matrix is what Muon can orthogonalise; with AdamW these kernels learn shapes many times more
+    slowly.
+    """
+
+    def __init__(self, *, width_in: int, width: int, size: int = 3, stride: int = 1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
+        self.size, self.stride = size, stride
+        self.weight = nn.Parameter(torch.empty(width, width_in * size**2))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
-    def forward(self, x_NCHW: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
-        # On maps kept channels-last this is one pass over memory as it lies.
-        x_NHWC = x_NCHW.permute(0, 2, 3, 1)
-        return F.layer_norm(x_NHWC, self.weight.shape, self.weight).permute(0, 3, 1, 2)
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N c h w"]:
+        kernels = rearrange(self.weight, "c (C a b) -> c C a b", a=self.size, b=self.size)
+        return F.conv2d(x, kernels, stride=self.stride, padding=self.size // 2)
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions beside a residual path (ResNet's basic block, arXiv:1512.03385)."""
+    """Two 3×3 convolutions beside a residual path (ResNet's basic block, arXiv:1512.03385).
+
+    Batch normalisation takes the mean over pictures away: with a norm over channels instead, what
+    all pictures share swallows what tells them apart, and the stem goes blind within a few steps.
+    """
 
     def __init__(self, *, width_in: int, width: int, stride: int = 1) -> None:
         super().__init__()
-        self.norm1, self.norm2 = ChannelNorm(width_in), ChannelNorm(width)
-        self.conv1 = nn.Conv2d(width_in, width, 3, stride=stride, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm1, self.norm2 = nn.BatchNorm2d(width_in), nn.BatchNorm2d(width)
+        self.conv1 = Convolution(width_in=width_in, width=width, stride=stride)
+        self.conv2 = Convolution(width_in=width, width=width)
         same = width_in == width and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Conv2d(width_in, width, 1, stride, bias=False)
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else Convolution(width_in=width_in, width=width, size=1, stride=stride)
+        )
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N c h w"]:
         h = F.relu(self.norm1(x))
@@ -86,14 +99,14 @@ class ConvStem(nn.Module):
         width_in = 3
         for channels, count in zip(widths, residuals, strict=True):
             steps += [
-                nn.Conv2d(width_in, channels, 3, stride=2, padding=1, bias=False),
-                ChannelNorm(channels),
+                Convolution(width_in=width_in, width=channels, stride=2),
+                nn.BatchNorm2d(channels),
                 nn.ReLU(),
             ]
             steps += [Residual(width_in=channels, width=channels) for _ in range(count)]
             width_in = channels
         self.steps = nn.Sequential(*steps)
-        self.project = nn.Conv2d(width_in, width, 1)
+        self.project = Convolution(width_in=width_in, width=width, size=1)
 
     def forward(self, pixels: Float[Tensor, "N C H W"]) -> Float[Tensor, "N V h w"]:
         return self.project(self.steps(pixels.contiguous(memory_format=torch.channels_last)))
@@ -165,7 +178,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.normalise = normalise
-        self.stem = nn.Conv2d(3, widths[0], 3, stride=stride, padding=1, bias=False)
+        self.stem = Convolution(width_in=3, width=widths[0], stride=stride)
         blocks: list[nn.Module] = []
         width_in = widths[0]
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):

@@ -41,9 +41,7 @@ def settle(
     return recipe, given
 
 
-def _read(
-    source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]
-) -> list[Example]:
+def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]) -> list[Example]:
     if source.path == "scenes":
         return []
     found = sources.read(
@@ -96,9 +94,7 @@ def hold_back(
     return kept, held
 
 
-def _split(
-    examples: list[Example], share: float, seed: int
-) -> tuple[list[Example], list[Example]]:
+def _split(examples: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Examples by picture: a share of the pictures on one side."""
     groups = sorted({example.group or str(example.origin) for example in examples})
     if len(groups) < 2:

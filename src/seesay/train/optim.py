@@ -1,47 +1,48 @@
 """Optimisers by parameter group, the learning-rate schedule, and the running average of weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seesay.config import TrainConfig
+from seesay.model.vision import Convolution
 
 
 def optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks and AdamW for the rest, or AdamW for all.
+    """Muon for the matrices inside blocks and convolutions and AdamW for the rest, or AdamW for all.
 
-    Each group keeps its own peak rate as `peak`; `schedule` multiplies it. Embeddings, norms,
-    biases and convolutions are AdamW's always: Muon (arXiv:2502.16982) is for hidden matrices.
+    Each group keeps its own peak rate as `peak`; `schedule` multiplies it. Embeddings, positions,
+    heads, norms and biases are AdamW's always: Muon (arXiv:2502.16982) is for hidden matrices.
     """
+    kernels = {id(part.weight) for part in model.modules() if isinstance(part, Convolution)}
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     hidden = [p for name, p in trained if p.ndim == 2 and not _is_table(name)]
-    rest = [p for name, p in trained if p.ndim != 2 or _is_table(name)]
-    flat = [p for p in rest if p.ndim < 2]
-    tables = [p for p in rest if p.ndim >= 2]
-    rate = config.adamw_learning_rate
-    groups = [
-        {"params": tables, "weight_decay": config.weight_decay, "lr": rate, "peak": rate},
-        {"params": flat, "weight_decay": 0.0, "lr": rate, "peak": rate},
-    ]
+    tables = [p for name, p in trained if p.ndim > 2 or (p.ndim == 2 and _is_table(name))]
+    flat = [p for _, p in trained if p.ndim < 2]
+    rate, decay = config.adamw_learning_rate, config.weight_decay
+    rest = [_group(tables, rate, decay), _group(flat, rate, 0.0)]
     made: list[torch.optim.Optimizer] = []
-    if config.optimizer == "muon" and hidden:
-        made.append(
-            torch.optim.Muon(
-                [{"params": hidden, "peak": config.learning_rate}],
-                lr=config.learning_rate,
-                weight_decay=config.weight_decay,
-                momentum=config.momentum,
-            )
-        )
+    if config.optimizer == "muon":
+        stem = [p for p in hidden if id(p) in kernels]
+        inside = [p for p in hidden if id(p) not in kernels]
+        groups = [
+            _group(inside, config.learning_rate, decay),
+            _group(stem, config.convolution_learning_rate, decay),
+        ]
+        if groups := [group for group in groups if group["params"]]:
+            made.append(torch.optim.Muon(groups, momentum=config.momentum))
     else:
-        groups.append(
-            {"params": hidden, "weight_decay": config.weight_decay, "lr": rate, "peak": rate}
-        )
-    groups = [group for group in groups if group["params"]]
-    fused = any(p.device.type in ("cuda", "cpu") for _, p in trained)
-    made.append(torch.optim.AdamW(groups, lr=rate, betas=config.betas, fused=fused))
+        rest.append(_group(hidden, rate, decay))
+    if rest := [group for group in rest if group["params"]]:
+        fused = all(p.device.type in ("cuda", "cpu") for _, p in trained)
+        made.append(torch.optim.AdamW(rest, betas=config.betas, fused=fused))
     return made
+
+
+def _group(parameters: list[nn.Parameter], rate: float, decay: float) -> dict[str, Any]:
+    return {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
 
 
 def _is_table(name: str) -> bool:
