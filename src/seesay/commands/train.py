@@ -9,10 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay import config
 from seesay.commands.options import pairs
 from seesay.errors import CheckpointError, RecipeError
-from seesay.model import checkpoint
 
 Positive = Parameter(validator=Number(gt=0))
 
@@ -55,6 +53,7 @@ def train(
         json: Print the scores as one JSON object on standard output.
         quiet: No progress on standard error, only warnings and errors.
     """
+    from seesay import config
     from seesay import train as training
     from seesay.commands import measure
     from seesay.train import auto
@@ -98,6 +97,8 @@ def _fresh(folder: Path) -> Path:
 
 def _resumed(out: Path) -> dict[str, Any]:
     """The recipe of the run in a folder."""
+    from seesay.model import checkpoint
+
     return checkpoint.open_config(checkpoint.find(out))["recipe"]
 
 

@@ -1,1 +1,1 @@
-
+"""Data: what people have, read, checked, tokenised, ordered, packed and made into batches."""

@@ -1,4 +1,4 @@
-"""What a recipe leaves open, settled by looking at the data: picture size, text lengths, columns."""
+"""What a recipe leaves open, settled by looking at the data: picture size, what to measure on."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None
 
 
 def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
-    """(height, width) for pictures like these: their median shape, in steps, not too many pixels."""
+    """(height, width) for pictures like these: their median shape, in steps, not too large."""
     some = examples[:: max(1, len(examples) // LOOKED)]
     sizes = []
     for example in some:
@@ -71,8 +71,8 @@ def hold_back(
 ) -> tuple[list[list[Example]], list[Example]]:
     """The examples to train on, and those to measure on.
 
-    Those of `data.dev` where it is named; else a share of the pictures of each file source, never one
-    picture on both sides; of drawn pictures, the split `dev`.
+    Those of `data.dev` where it is named; else a share of the pictures of each file source, never
+    one picture on both sides; of drawn pictures, the split `dev`.
     """
     if recipe.data.dev is not None and recipe.data.dev != "scenes":
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)

@@ -11,7 +11,7 @@ from seesay.model.vision import Convolution
 
 
 def optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside blocks and convolutions and AdamW for the rest, or AdamW for all.
+    """Muon for the matrices of blocks and convolutions and AdamW for the rest, or AdamW for all.
 
     Each group keeps its own peak rate as `peak`; `schedule` multiplies it. Embeddings, positions,
     heads, norms and biases are AdamW's always: Muon (arXiv:2502.16982) is for hidden matrices.
