@@ -1,0 +1,216 @@
+"""Collate: rows become one batch in which every token, target and position is where it belongs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seesay.data import collate
+from seesay.data.collate import ROUND, Row, fill, split
+from seesay.data.text import Document
+from seesay.errors import LengthError
+from seesay.records import Batch
+
+PAD, PICTURE = 0, 1
+PICTURE_TOKENS = 3
+SIDE = 2
+
+
+def document(tokens: Sequence[int], learned: Sequence[int] | None = None) -> Document:
+    """Tokens, of which those with a 1 are learned; all but the first where nothing is said."""
+    which = [0] + [1] * (len(tokens) - 1) if learned is None else learned
+    return Document(np.array(tokens, np.int64), np.array(which[: len(tokens)], bool))
+
+
+def pictures(number: int, *, first: int = 0) -> np.ndarray:
+    """Pictures of one shade each, counted from `first`."""
+    shades = np.arange(first, first + number, dtype=np.uint8)
+    return np.broadcast_to(shades[:, None, None, None], (number, SIDE, SIDE, 3)).copy()
+
+
+def packed(*rows: Row) -> Batch:
+    return collate.collate(rows, picture_token=PICTURE, picture_tokens=PICTURE_TOKENS, pad=PAD)
+
+
+# One batch, spelled out.
+
+
+def test_a_row_spelled_out():
+    """Two pictures, then documents of 3 and 2 tokens, then padding."""
+    row = Row(pictures(2), (document([5, 6, 7], [0, 0, 1]), document([8, 9])), "a.csv:7")
+    batch = packed(row)
+    rest = [0] * (ROUND - 11)
+    less = [-1] * (ROUND - 11)
+    assert batch.tokens_BT.tolist() == [[1, 1, 1, 1, 1, 1, 5, 6, 7, 8, 9, *rest]]
+    assert batch.targets_BT.tolist() == [[-1, -1, -1, -1, -1, -1, -1, 7, -1, 9, -1, *less]]
+    assert batch.positions_BT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 6, 7, *rest]]
+    assert batch.documents_BT.tolist() == [[0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, *less]]
+    assert batch.groups_BT.tolist() == [[0] * 11 + less]
+    assert batch.origins == ("a.csv:7",) and batch.skipped == ()
+
+
+def test_the_last_token_of_a_document_has_no_target_in_the_next():
+    """The next document begins with a token to learn, which nothing before it may predict."""
+    batch = packed(Row(pictures(1), (document([5, 6]), document([7, 8], [1, 1]))))
+    assert batch.targets_BT[0, PICTURE_TOKENS : PICTURE_TOKENS + 4].tolist() == [6, -1, 8, -1]
+
+
+def test_pictures_are_in_the_order_of_the_rows_and_channels_first():
+    rows = [Row(pictures(2, first=1), (document([5, 6]),)), Row(pictures(1, first=9), ())]
+    rows[0].pictures[0, 0, 1] = (10, 20, 30)
+    batch = packed(*rows)
+    assert batch.pictures_NCHW.shape == (3, 3, SIDE, SIDE)
+    assert batch.pictures_NCHW.dtype == torch.uint8
+    assert batch.pictures_NCHW[:, 0, 1, 1].tolist() == [1, 2, 9]
+    assert batch.pictures_NCHW[0, :, 0, 1].tolist() == [10, 20, 30]
+
+
+def test_rows_without_pictures_begin_at_position_0():
+    batch = packed(Row(pictures(0), (document([5, 6]),)))
+    assert len(batch.pictures_NCHW) == 0
+    assert batch.tokens_BT[0, :3].tolist() == [5, 6, PAD]
+    assert batch.positions_BT[0, :2].tolist() == [0, 1]
+    assert batch.documents_BT[0, :3].tolist() == [1, 1, -1]
+
+
+# Any batch.
+
+# Plain values: what is checked at run time draws random numbers, which strategies must not.
+documents = st.lists(st.tuples(st.integers(2, 50), st.booleans()), min_size=1, max_size=25)
+batches = st.lists(
+    st.tuples(st.integers(0, 3), st.lists(documents, max_size=4)), min_size=1, max_size=4
+)
+
+
+def spoken(pairs: list[tuple[int, bool]]) -> Document:
+    """A document of (token, learned)."""
+    return document([token for token, _ in pairs], [learned for _, learned in pairs])
+
+
+def rows_of(plan: list[tuple[int, list[list[tuple[int, bool]]]]]) -> list[Row]:
+    return [
+        Row(pictures(number), tuple(map(spoken, own)), f"row {b}")
+        for b, (number, own) in enumerate(plan)
+    ]
+
+
+@settings(max_examples=40)
+@given(batches)
+def test_rows_are_padded_to_the_next_multiple(plan):
+    rows = rows_of(plan)
+    batch = packed(*rows)
+    longest = max(row.length(PICTURE_TOKENS) for row in rows)
+    width = batch.tokens_BT.shape[1]
+    assert width % ROUND == 0 and longest <= width < longest + ROUND
+    for b, row in enumerate(rows):
+        used = row.length(PICTURE_TOKENS)
+        assert (batch.tokens_BT[b, used:] == PAD).all()
+        for name in ("targets_BT", "documents_BT", "groups_BT"):
+            assert (getattr(batch, name)[b, used:] == -1).all()
+        assert (batch.groups_BT[b, :used] == 0).all() and (batch.documents_BT[b, :used] >= 0).all()
+
+
+@settings(max_examples=40)
+@given(batches)
+def test_each_document_comes_back_from_its_number(plan):
+    """Its tokens, positions that follow the pictures', and what is learned, one place earlier."""
+    rows = rows_of(plan)
+    batch = packed(*rows)
+    for b, row in enumerate(rows):
+        prefix = len(row.pictures) * PICTURE_TOKENS
+        for number, own in enumerate(row.documents, start=1):
+            place = batch.documents_BT[b] == number
+            assert batch.tokens_BT[b, place].tolist() == own.tokens.tolist()
+            assert batch.positions_BT[b, place].tolist() == list(range(prefix, prefix + len(own)))
+            targets = batch.targets_BT[b, place].tolist()
+            wanted = np.where(own.learned, own.tokens, -1)[1:].tolist()
+            assert targets == [*wanted, -1]
+        pictures_at = batch.documents_BT[b] == 0
+        assert (batch.tokens_BT[b, pictures_at] == PICTURE).all()
+        assert (batch.targets_BT[b, pictures_at] == -1).all()
+        assert batch.positions_BT[b, pictures_at].tolist() == list(range(prefix))
+    assert batch.origins == tuple(row.origin for row in rows)
+
+
+@settings(max_examples=40)
+@given(batches)
+def test_a_row_is_the_same_beside_others_as_alone(plan):
+    rows = rows_of(plan)
+    together = packed(*rows)
+    for b, row in enumerate(rows):
+        alone, used = packed(row), row.length(PICTURE_TOKENS)
+        for name in ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT"):
+            assert torch.equal(getattr(together, name)[b, :used], getattr(alone, name)[0, :used])
+    pixels = np.concatenate([row.pictures for row in rows])
+    assert (together.pictures_NCHW.permute(0, 2, 3, 1).numpy() == pixels).all()
+
+
+# What cannot be.
+
+
+@pytest.mark.parametrize(("number", "has"), [(0, 1), (1, 4), (2, 7)])
+def test_picture_tokens_in_the_text_are_an_error_that_names_the_row(number, has):
+    good = Row(pictures(1), (document([5, 6]),), "a.csv:1")
+    bad = Row(pictures(number), (document([5, PICTURE, 6]),), "a.csv:2")
+    with pytest.raises(LengthError) as error:
+        packed(good, bad)
+    assert error.value.where == "a.csv:2" and error.value.fix
+    said = f"{has} picture tokens stand in the text but the pictures give {number * PICTURE_TOKENS}"
+    assert error.value.what == said
+
+
+def test_each_row_is_counted_for_itself():
+    more = Row(pictures(2), (document([PICTURE, 5]),))
+    with pytest.raises(LengthError, match="7 picture tokens .* give 6"):
+        packed(more, Row(pictures(1), (document([5]),)))
+
+
+# Rows out of documents.
+
+lengths = st.lists(st.integers(1, 30), max_size=20)
+
+
+@given(lengths, st.integers(30, 60), st.none() | st.integers(1, 5))
+def test_split_keeps_the_order_and_loses_nothing(lengths, room, most):
+    rows = split(lengths, room=room, most=most)
+    assert [i for row in rows for i in row] == list(range(len(lengths)))
+    assert all(rows)
+    assert all(sum(lengths[i] for i in row) <= room for row in rows)
+    assert most is None or all(len(row) <= most for row in rows)
+
+
+@given(lengths, st.integers(30, 60), st.none() | st.integers(1, 5))
+def test_split_starts_a_row_only_where_it_must(lengths, room, most):
+    rows = split(lengths, room=room, most=most)
+    for row, following in zip(rows, rows[1:], strict=False):
+        full = sum(lengths[i] for i in row) + lengths[following[0]] > room
+        assert full or len(row) == most
+
+
+def test_a_document_may_fill_a_row_and_not_one_token_more():
+    assert split([5, 5, 1], room=5) == [[0], [1], [2]]
+    with pytest.raises(LengthError, match="takes 6 tokens but a row has room for 5") as error:
+        split([1, 6], room=5)
+    assert "data.row_tokens" in error.value.fix
+
+
+@given(st.lists(documents, max_size=12), st.integers(0, 60))
+def test_fill_takes_whatever_still_fits_in_order(plan, room):
+    documents = [spoken(pairs) for pairs in plan]
+    taken = fill(documents, room=room)
+    left, at = room, 0
+    for own in documents:
+        if len(own) <= left:
+            assert taken[at] is own
+            left, at = left - len(own), at + 1
+    assert len(taken) == at
+    assert sum(map(len, taken)) <= room
+
+
+def test_fill_passes_over_what_does_not_fit():
+    small, large, last = document([5]), document([5] * 9), document([6, 7])
+    assert fill([small, large, last], room=3) == (small, last)
+    assert fill([large], room=8) == ()
