@@ -46,10 +46,11 @@ def shares(step: int, *, batch: int, weights: Sequence[float]) -> list[tuple[int
 @lru_cache(maxsize=64)
 def _parts(weights: tuple[float, ...]) -> tuple[Fraction, ...]:
     """Each source's share of what the sources before it leave over."""
-    exact = [Fraction(weight).limit_denominator(1_000_000) for weight in weights]
-    rest = [sum(exact[i:], Fraction()) for i in range(len(exact))]
-    if not rest or rest[0] <= 0 or min(exact) < 0:
+    if not weights or max(weights) <= 0 or min(weights) < 0:
         raise ValueError(f"weights {weights} give no source a share")
+    # By the largest, so that weights which are all tiny are not rounded away.
+    exact = [Fraction(w / max(weights)).limit_denominator(1_000_000) for w in weights]
+    rest = [sum(exact[i:], Fraction()) for i in range(len(exact))]
     return tuple(own / left if left else Fraction() for own, left in zip(exact, rest, strict=True))
 
 
