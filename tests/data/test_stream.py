@@ -1,0 +1,474 @@
+"""Stream: a step's batch is the same wherever, whenever and by whoever it is made."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from data import layouts
+
+from seesay import scenes
+from seesay.config import DataConfig, SourceConfig, StageConfig
+from seesay.data import images, sources, stream
+from seesay.data.order import Steps
+from seesay.data.stream import FileRows, Fit, SceneRows, Stream, augment, loader, staged
+from seesay.data.text import learn
+from seesay.errors import DataError, LengthError, PictureError, RecipeError
+from seesay.records import Batch, Example, Origin, Turn
+
+WORLD = scenes.World(seed=0)
+DRAWN = [e for index in range(20) for e in scenes.examples(WORLD, index, resolution=16)]
+TEXT = learn([*tiny.WORDS, *(turn.text for e in DRAWN for turn in e.turns)], vocabulary=500)
+FIT = Fit(size=(16, 16), picture_tokens=4, row_tokens=96)
+SOURCE = SourceConfig(questions=4, objects=(1, 3))
+NAMES = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT", "pictures_NCHW")
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    for name in NAMES:
+        assert torch.equal(getattr(one, name), getattr(other, name)), name
+    assert (one.origins, one.skipped) == (other.origins, other.skipped)
+
+
+def differ(one: Batch, other: Batch) -> bool:
+    return any(
+        getattr(one, name).shape != getattr(other, name).shape
+        or not torch.equal(getattr(one, name), getattr(other, name))
+        for name in NAMES
+    )
+
+
+def drawn(source: SourceConfig = SOURCE, *, seed: int = 0, fit: Fit = FIT) -> SceneRows:
+    return SceneRows(source, text=TEXT, fit=fit, seed=seed)
+
+
+def filed(examples, *, seed: int = 0, fit: Fit = FIT, flip: bool = False, shift: int = 0):
+    return FileRows(examples, text=TEXT, fit=fit, seed=seed, flip=flip, shift=shift)
+
+
+def streamed(*rows, batch: int = 3, weights=(), stages=(), fit: Fit = FIT, **ranks) -> Stream:
+    """A stream of these rows; of scenes where none are given."""
+    rows = rows or (drawn(),)
+    weights = weights or [1.0] * len(rows)
+    config = DataConfig(
+        sources=tuple(SourceConfig(weight=weight) for weight in weights), stages=tuple(stages)
+    )
+    return Stream(rows, config=config, text=TEXT, fit=fit, batch=batch, **ranks)
+
+
+def example(number: int = 0, question: str = "what ?", answer: str = "red", **more) -> Example:
+    given = {"images": (tiny.picture(number),), "group": f"picture {number}"} | more
+    turns = (Turn("user", question), Turn("assistant", answer))
+    return Example(turns=turns, origin=Origin("a.csv", number), **given)
+
+
+def asked(number: int = 6, questions: int = 2) -> list[Example]:
+    """So many pictures, with questions of their own on each."""
+    return [example(i, f"two ? {k}", f"yes {i}") for i in range(number) for k in range(questions)]
+
+
+def said(batch: Batch) -> list[str]:
+    """The text of every document of a batch."""
+    found = []
+    for tokens_T, documents_T in zip(batch.tokens_BT, batch.documents_BT, strict=True):
+        for number in range(1, int(documents_T.max()) + 1):
+            found.append(TEXT.decode(tokens_T[documents_T == number].tolist()))
+    return found
+
+
+def steps(start: int = 0, total: int = 6) -> Steps:
+    return Steps(start=start, total=total, progress=lambda step: step / total)
+
+
+# One step, one batch.
+
+MADE = {
+    "scenes": lambda: streamed(),
+    "memory": lambda: streamed(filed(asked())),
+    "augmented": lambda: streamed(filed(asked(), flip=True, shift=2)),
+    "mixture": lambda: streamed(drawn(), filed(asked()), weights=(2, 1)),
+    "curriculum": lambda: streamed(stages=[StageConfig(until=0.5, questions=1, objects=(1, 1))]),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_step_gives_one_batch_whatever_was_read_before(name):
+    forwards, backwards = MADE[name](), MADE[name]()
+    there = [forwards[step, step / 6] for step in range(6)]
+    back = [backwards[step, step / 6] for step in reversed(range(6))]
+    for one, other in zip(there, reversed(back), strict=True):
+        assert_same(one, other)
+    assert all(differ(there[0], later) for later in there[1:])
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_make_what_one_process_makes(name, workers):
+    alone = list(loader(MADE[name](), steps(), workers=0))
+    helped = list(loader(MADE[name](), steps(), workers=workers))
+    assert len(alone) == 6
+    for one, other in zip(alone, helped, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_resuming_gives_what_an_unbroken_run_gets(name):
+    unbroken = list(loader(MADE[name](), steps(), workers=0))
+    resumed = list(loader(MADE[name](), steps(start=4), workers=0))
+    assert len(resumed) == 2
+    for one, other in zip(unbroken[4:], resumed, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_draws_no_random_number_of_training(workers):
+    before = torch.get_rng_state()
+    list(loader(MADE["augmented"](), steps(), workers=workers))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", ["scenes", "augmented", "mixture"])
+def test_ranks_make_one_large_batch_between_them(name):
+    whole, parts = MADE[name](), [MADE[name](), MADE[name]()]
+    whole.batch = 6
+    for rank, part in enumerate(parts):
+        part.rank, part.ranks = rank, 2
+    for step in range(4):
+        batches = [part[step, 0.0] for part in parts]
+        together = whole[step, 0.0]
+        assert batches[0].origins + batches[1].origins == together.origins
+        pictures = torch.cat([batch.pictures_NCHW for batch in batches])
+        assert torch.equal(pictures, together.pictures_NCHW)
+        assert [*said(batches[0]), *said(batches[1])] == said(together)
+
+
+def test_each_seed_has_a_stream_of_its_own():
+    assert differ(streamed(drawn(seed=0))[0, 0.0], streamed(drawn(seed=1))[0, 0.0])
+    one, other = (streamed(filed(asked(), seed=seed))[0, 0.0] for seed in (0, 1))
+    assert differ(one, other)
+
+
+# Drawn pictures.
+
+
+def test_a_scene_is_one_picture_with_what_is_said_of_it():
+    batch = streamed(batch=4)[0, 0.0]
+    assert batch.pictures_NCHW.shape == (4, 3, 16, 16) and batch.tokens_BT.shape[1] <= 96
+    made = [e for i in range(4) for e in scenes.examples(
+        replace(WORLD, objects=(1, 3)), i, questions=4, resolution=16)]  # fmt: skip
+    for words in said(batch):
+        assert any(words.startswith(e.question) for e in made)
+    assert len(set(said(batch))) > 10
+    pixels = np.stack([np.asarray(e.images[0]) for e in made[::5]])
+    assert (batch.pictures_NCHW.permute(0, 2, 3, 1).numpy() == pixels).all()
+
+
+def test_rows_are_filled_and_never_longer_than_they_may_be():
+    for row_tokens in (24, 48, 96):
+        fit = replace(FIT, row_tokens=row_tokens)
+        rows = drawn(replace(SOURCE, questions=20), fit=fit)
+        lengths = [rows.row(index, None).length(FIT.picture_tokens) for index in range(12)]
+        assert max(lengths) <= row_tokens and np.mean(lengths) > 0.8 * row_tokens
+
+
+def test_drawn_pictures_fit_an_oblong_model():
+    fit = replace(FIT, size=(16, 32), picture_tokens=8, how="pad")
+    row = drawn(fit=fit).row(3, None)
+    whole = scenes.examples(replace(WORLD, objects=(1, 3)), 3, questions=4, resolution=32)
+    expected = images.pixels(whole[0].images[0], size=(16, 32), fit="pad")
+    assert (row.pictures[0] == expected).all() and (row.pictures[0, :, :8] == 127).all()
+
+
+def test_nothing_to_say_of_a_picture_is_an_error():
+    for rules in ({"questions": 0, "captions": 0}, {"captions": 0, "kinds": {"relation": 1.0}}):
+        rows = drawn(replace(SOURCE, objects=(1, 1), **rules))
+        with pytest.raises(RecipeError, match="16 scenes gave no caption and no question") as error:
+            rows.row(0, None)
+        assert error.value.where == "data.sources" and error.value.fix
+
+
+def test_a_scene_with_nothing_to_ask_is_passed_over_for_another():
+    """A lone object stands in no relation to another."""
+    source = replace(SOURCE, objects=(1, 2), captions=0, kinds={"relation": 1.0})
+    world = replace(WORLD, objects=(1, 2))
+    empty = [not scenes.examples(world, i, captions=0, kinds=source.kinds) for i in range(20)]
+    assert any(empty) and not all(empty)
+    for index, nothing in enumerate(empty):
+        row = drawn(source).row(index, None)
+        assert row.documents and (row.origin == f"scenes:train:0:{index}") != nothing
+
+
+# Curricula.
+
+
+def test_a_stage_lasts_until_its_share_of_training():
+    first, second = StageConfig(until=0.25, questions=1), StageConfig(until=0.5, captions=0)
+    made = streamed(stages=[first, second])
+    for progress, stage in ((0.0, first), (0.2499, first), (0.25, second), (0.4999, second),
+                            (0.5, None), (1.0, None)):  # fmt: skip
+        assert made.stage(progress) == stage
+    assert streamed().stage(0.0) is None
+
+
+@pytest.mark.parametrize("rules", [
+    {"questions": 1}, {"captions": 0}, {"objects": (2, 2)}, {"kinds": {"count": 1.0}},
+    {"caption_styles": ("count",)}, {"captions": 2, "questions": 0, "objects": (1, 1)},
+], ids=str)  # fmt: skip
+def test_a_stage_is_the_source_with_other_settings(rules):
+    stage = StageConfig(until=0.5, **rules)
+    with_stage, without = streamed(stages=[stage]), streamed()
+    other = streamed(drawn(replace(SOURCE, **rules)))
+    assert_same(with_stage[2, 0.4], other[2, 0.4])
+    assert differ(with_stage[2, 0.4], without[2, 0.4])
+    assert_same(with_stage[2, 0.6], without[2, 0.6])
+
+
+def test_what_a_stage_leaves_open_stays():
+    source = replace(SOURCE, kinds={"count": 1.0}, language="zh")
+    changed = staged(source, StageConfig(until=1.0, captions=0))
+    assert changed == replace(source, captions=0)
+
+
+def test_files_have_no_stages():
+    made = streamed(filed(asked()), stages=[StageConfig(until=0.5, questions=1)])
+    assert_same(made[1, 0.0], made[1, 0.9])
+
+
+# Mixtures.
+
+
+@pytest.mark.parametrize(("weights", "share"), [((3, 1), 0.75), ((0, 1), 0.0), ((1, 0), 1.0)])
+def test_a_mixture_keeps_to_its_weights(weights, share):
+    made = streamed(drawn(), filed(asked()), weights=weights, batch=4)
+    origins = [origin for step in range(8) for origin in made[step, 0.0].origins]
+    assert sum(origin.startswith("scenes") for origin in origins) == share * 32
+
+
+# Files and memory.
+
+
+def rows_of(texts: int) -> list[dict[str, str]]:
+    return [{"question": f"two ? {i}", "answer": f"yes {i}"} for i in range(texts)]
+
+
+def test_pictures_in_files_are_as_in_memory(tmp_path):
+    read = sources.read(layouts.as_csv(tmp_path, rows_of(7))).examples
+    in_memory = [
+        replace(each, images=(images.pixels(each.images[0], size=FIT.size),)) for each in read
+    ]
+    for step in range(4):
+        one, other = streamed(filed(read))[step, 0.0], streamed(filed(in_memory))[step, 0.0]
+        assert_same(one, other)
+        assert all(str(tmp_path) in origin for origin in one.origins)
+
+
+@pytest.mark.parametrize("how", ["stretch", "pad", "crop"])
+def test_pictures_are_brought_to_size_as_the_model_wants(how):
+    picture = tiny.picture(3, (20, 40))
+    rows = filed([example(images=(picture,))], fit=replace(FIT, how=how))
+    expected = images.pixels(picture, size=(16, 16), fit=how)
+    assert (rows.row(0, None).pictures[0] == expected).all()
+
+
+def test_every_example_once_an_epoch():
+    examples = asked(7, 3)
+    rows = filed(examples)
+    assert len(rows.rows) == 7
+    made = streamed(rows, batch=7)
+    for step in range(3):
+        assert sorted(said(made[step, 0.0])) == sorted(f"{e.question} {e.answer}" for e in examples)
+    assert made[0, 0.0].origins != made[1, 0.0].origins
+
+
+def test_questions_on_one_picture_share_its_encoding():
+    apart = asked(4, 3)
+    batch = streamed(filed(apart[::2] + apart[1::2]), batch=4)[0, 0.0]
+    assert len(batch.pictures_NCHW) == 4 and len(said(batch)) == 12
+    for tokens_T, pixels_CHW in zip(batch.tokens_BT, batch.pictures_NCHW, strict=True):
+        number = int(TEXT.decode(tokens_T.tolist()).split()[-1])
+        assert (pixels_CHW.permute(1, 2, 0).numpy() == tiny.picture(number)).all()
+
+
+def test_examples_without_a_group_are_rows_of_their_own():
+    loose = [replace(each, group="", origin=Origin("a.csv", i)) for i, each in enumerate(asked())]
+    assert len(filed(loose).rows) == 12
+
+
+def test_more_questions_than_fit_are_split_over_rows():
+    examples = [example(0, f"what colour is it ? {k}") for k in range(30)]
+    rows = filed(examples)
+    assert len(rows.rows) > 1
+    for index in range(len(rows.rows)):
+        row = rows.row(index, None)
+        assert row.length(4) <= 96 and (row.pictures[0] == tiny.picture(0)).all()
+    assert sorted(i for row in rows.rows for i in row) == list(range(30))
+
+
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_examples_of_no_or_several_pictures(number):
+    several = tuple(tiny.picture(k) for k in range(number))
+    batch = streamed(filed([example(images=several)]), batch=2)[0, 0.0]
+    assert len(batch.pictures_NCHW) == 2 * number
+    assert (batch.tokens_BT == TEXT.picture).sum(dim=1).tolist() == [4 * number] * 2
+    for k, picture in enumerate(several):
+        assert (batch.pictures_NCHW[number + k].permute(1, 2, 0).numpy() == picture).all()
+
+
+def test_more_pictures_than_a_row_holds_are_an_error():
+    crowd = example(3, images=(tiny.picture(),) * 24)
+    with pytest.raises(DataError, match="24 pictures take 96 tokens, a row holds 96") as error:
+        filed([example(), crowd])
+    assert error.value.where == "a.csv:3" and "data.row_tokens" in error.value.fix
+
+
+def test_a_question_that_leaves_no_room_to_answer_is_an_error():
+    long = example(3, "what colour is it ? " * 40)
+    with pytest.raises(LengthError, match=r"takes \d+ tokens but there is room for 92") as error:
+        filed([example(), long])
+    assert error.value.where == "a.csv:3" and error.value.fix
+
+
+def test_an_answer_that_is_too_long_is_cut_and_its_picture_is_not():
+    batch = streamed(filed([example(answer="a small ring " * 60)]), batch=1)[0, 0.0]
+    assert batch.tokens_BT.shape == (1, 96) and (batch.documents_BT >= 0).all()
+    assert (batch.tokens_BT == TEXT.picture).sum() == 4
+    assert not (batch.tokens_BT == TEXT.end).any() and batch.targets_BT.max() > 0
+
+
+def test_a_mark_in_the_text_is_no_picture():
+    batch = streamed(filed([example(question="<picture> what <picture>?")]), batch=1)[0, 0.0]
+    assert (batch.tokens_BT == TEXT.picture).sum() == 4
+
+
+def test_a_source_without_examples_is_an_error():
+    with pytest.raises(DataError, match="without examples"):
+        filed([])
+
+
+# Pictures that break.
+
+
+@pytest.fixture
+def broken(tmp_path) -> tuple[list[Example], Path]:
+    """Eight pictures that were read as good; one of them was cut short since."""
+    examples = sources.read(layouts.as_csv(tmp_path, rows_of(8))).examples
+    path = tmp_path / "images" / "0005.png"
+    path.write_bytes(path.read_bytes()[:40])
+    return examples, path
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_picture_is_skipped_and_told(broken, workers):
+    examples, _ = broken
+    whole = list(loader(streamed(filed(examples), batch=4), steps(total=4), workers=workers))
+    reasons = [reason for batch in whole for reason in batch.skipped]
+    assert len(reasons) == 2  # two epochs
+    assert all("train.csv:7: " in reason and "\n" in reason for reason in reasons)
+    assert Counter(len(batch.origins) for batch in whole) == {4: 2, 3: 2}
+    assert all("train.csv:7" not in origin for batch in whole for origin in batch.origins)
+
+
+def test_rows_beside_a_broken_picture_are_as_without_it(broken):
+    examples, path = broken
+    damaged = streamed(filed(examples), batch=8)[0, 0.0]
+    path.write_bytes(layouts.png(5))
+    mended = streamed(filed(examples), batch=8)[0, 0.0]
+    stay = [i for i, origin in enumerate(mended.origins) if "train.csv:7" not in origin]
+    assert damaged.origins == tuple(mended.origins[i] for i in stay) and len(stay) == 7
+    assert torch.equal(damaged.pictures_NCHW, mended.pictures_NCHW[stay])
+    assert torch.equal(damaged.tokens_BT, mended.tokens_BT[stay])
+
+
+def test_a_batch_without_any_picture_left_is_an_error(broken):
+    examples, path = broken
+    for each in path.parent.iterdir():
+        each.unlink()
+    with pytest.raises(DataError, match="none of the 3 pictures of a batch") as error:
+        streamed(filed(examples))[0, 0.0]
+    assert "train.csv" in error.value.where and "seesay data check" in error.value.fix
+
+
+def test_pictures_are_decoded_once(tmp_path, monkeypatch):
+    """With the files gone, those still come that fit in what is kept."""
+    examples = sources.read(layouts.as_csv(tmp_path, rows_of(4))).examples
+    for room, comes in ((1 << 20, 4), (2 * 16 * 16 * 3, 2)):
+        monkeypatch.setattr(stream, "KEPT_BYTES", room)
+        layouts.pictures(tmp_path, 4)
+        rows = filed(examples)
+        first = {rows.row(i, None).origin: rows.row(i, None).pictures for i in range(4)}
+        for path in (tmp_path / "images").iterdir():
+            path.unlink()
+        again = {}
+        for index in range(4, 8):
+            try:
+                again[rows.row(index, None).origin] = rows.row(index, None).pictures
+            except PictureError:
+                continue
+        assert len(again) == comes
+        assert all((first[origin] == pixels).all() for origin, pixels in again.items())
+
+
+# Errors come as they are.
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_comes_whole_and_in_its_turn(broken, workers):
+    """The batches before it come first."""
+    examples, _ = broken
+    whole = [e for e in examples if e.origin.row != 7]
+    intact = [streamed(filed(whole), batch=1)[step, 0.0].origins for step in range(4)]
+    lost = next(e for e in whole if str(e.origin) == intact[2][0])
+    Path(str(lost.images[0])).unlink()
+    found = []
+    with pytest.raises(DataError, match="none of the 1 pictures") as error:
+        for batch in loader(streamed(filed(whole), batch=1), steps(total=4), workers=workers):
+            found.append(batch.origins)
+    assert found == intact[:2]
+    assert type(error.value) is DataError and error.value.fix
+    assert error.value.where.startswith(f"{lost.origin}: ")
+
+
+# Augmentation.
+
+ramp = np.arange(2 * 8 * 9 * 3, dtype=np.uint8).reshape(2, 8, 9, 3)
+
+
+def test_nothing_asked_for_changes_nothing():
+    assert augment(ramp, flip=False, shift=0, seed=(0, 0)) is ramp
+
+
+def test_flipping_mirrors_about_half_of_the_rows():
+    made = [augment(ramp, flip=True, shift=0, seed=(0, i)) for i in range(200)]
+    mirrored = [bool((each == ramp[:, :, ::-1]).all()) for each in made]
+    whole = [bool((each == ramp).all()) for each in made]
+    assert all(a != b for a, b in zip(mirrored, whole, strict=True))
+    assert 70 < sum(mirrored) < 130
+
+
+def moved(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Each pixel is the one so far up and left of it, or the nearest at the edge."""
+    height, width = pixels.shape[1:3]
+    rows = np.clip(np.arange(height) - down, 0, height - 1)
+    columns = np.clip(np.arange(width) - right, 0, width - 1)
+    return pixels[:, rows][:, :, columns]
+
+
+def test_shifting_moves_all_pictures_of_a_row_and_repeats_the_edges():
+    ways = [(down, right) for down in range(-2, 3) for right in range(-2, 3)]
+    seen = Counter()
+    for index in range(400):
+        made = augment(ramp, flip=False, shift=2, seed=(0, index))
+        seen[next(way for way in ways if (made == moved(ramp, *way)).all())] += 1
+    assert len(seen) == 25 and max(seen.values()) < 40
+
+
+def test_augmentation_is_new_each_epoch_and_leaves_the_kept_picture_alone():
+    rows = filed([example()], flip=True, shift=3)
+    made = [rows.row(index, None).pictures for index in range(8)]
+    assert len({each.tobytes() for each in made}) > 4
+    assert (rows._pixels(rows.examples[0], 0) == tiny.picture(0)).all()
+    for index, before in enumerate(made):
+        assert (rows.row(index, None).pictures == before).all()
