@@ -27,7 +27,7 @@ def evaluate(
         run: A run's folder or a checkpoint folder.
         data: The data set, in any layout that `seesay train --data` takes; or `scenes`, drawn
             pictures never trained on.
-        columns: Which column is which, as kind=name. Repeat for each.
+        columns: Which column is which, as role=name, where names do not say. Repeat for each.
         limit: Only this many examples, drawn by --seed.
         report: Also write an HTML report to this file.
         seed: Seed of the examples drawn and of the shuffled control.

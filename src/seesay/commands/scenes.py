@@ -20,7 +20,7 @@ def export(
     count: Annotated[int, Parameter(validator=Number(gte=1))] = 1000,
     split: list[Split] | None = None,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
-    resolution: Annotated[int, Parameter(validator=Number(gte=8, lte=4096))] = 64,
+    resolution: Annotated[int, Parameter(validator=Number(gte=16, lte=4096))] = 64,
     language: Language = "en",
     objects: str = "1-6",
     json: bool = False,
@@ -34,9 +34,9 @@ def export(
             shape that training never shows, questions has forms of question that it never asks.
             Repeat for several.
         seed: Which world: the same seed draws the same pictures on every machine.
-        resolution: Width and height in pixels.
+        resolution: Width and height in pixels, 16 to 4096.
         language: English or Chinese.
-        objects: Objects a picture, as a range or a number.
+        objects: Objects a picture, as a range or a number, at most 6.
         json: Print what was written as one JSON object.
     """
     from seesay.scenes.export import export as write

@@ -39,14 +39,17 @@ def train(
 
     Args:
         data: What to learn from: a folder of pictures (with .txt beside them, or one folder a
-            class), or a CSV, TSV, JSONL or Parquet file with a picture column and text columns.
+            class), a CSV, TSV, JSON, JSONL or Parquet file with a picture column and text columns,
+            or tar shards ('train-*.tar').
         dev: What to measure on, in the same layouts; without it, a part of --data is held out.
-        minutes: Stop after this many minutes of training.
-        steps: Stop after this many steps.
-        out: The run's folder: checkpoint, log, report, and what --resume needs.
+        minutes: Stop after this many minutes of training. A run needs an end: this, --steps, or one
+            in its recipe.
+        steps: Stop after this many steps; where minutes are given too, steps decide.
+        out: The run's folder: checkpoint, log, report, and what --resume needs. If not given, a new
+            one: runs/001, runs/002 and so on.
         recipe: A recipe (TOML) to start from; see recipes/.
         resume: Go on from the last state saved in --out.
-        columns: Which column is which, as kind=name, where names do not say: --columns image=file
+        columns: Which column is which, as role=name, where names do not say: --columns image=file
             --columns answer=label. Repeat for each.
         set_: Override one recipe value, as a.b=c. Repeat for each.
         seed: Seed of weights, data order and sampling.
