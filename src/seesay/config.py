@@ -25,6 +25,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]  # of a running average: at 1 it would never move
 Weights = dict[str, Annotated[float, Field(ge=0)]]
 Norm = Literal["plain", "layer", "rms"]
+# TOML has no null: what is to be nothing, against the default, is written "none".
+NormOrNone = Annotated[
+    Norm | None, pydantic.BeforeValidator(lambda given: None if given == "none" else given)
+]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "relu_squared"]
 
 
@@ -54,7 +58,7 @@ class VisionConfig:
     stem_residuals: tuple[Count, ...] = (0, 1, 1)
     activation: Activation = "relu_squared"
     norms: Norm = "plain"
-    head_norm: Norm | None = "plain"
+    head_norm: NormOrNone = "plain"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     deviation: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
 
@@ -96,7 +100,7 @@ class TextConfig:
     activation: Activation = "relu_squared"
     gated: bool = False
     norms: Norm = "plain"
-    head_norm: Norm | None = "plain"
+    head_norm: NormOrNone = "plain"
     positions: Literal["rotary", "learned"] = "rotary"
     rotary_base: Positive = 10_000.0
     context: Annotated[int, Field(ge=2, le=10_000_000)] = 1024
@@ -251,7 +255,7 @@ def load(path: Path | str) -> dict[str, Any]:
     except OSError as error:
         fix = "give a file that can be read"
         raise RecipeError(f"cannot be read: {error.strerror}", where=str(path), fix=fix) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also bytes that are no text, endless numbers
         raise RecipeError(f"not TOML: {error}", where=str(path), fix="mend that line") from None
 
 
@@ -322,7 +326,7 @@ def _index(place: list[Any], name: str, key: str) -> int:
 def _value(text: str) -> Any:
     try:
         value = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # also numbers of thousands of digits
         return text
     # A name such as 2024-01-01 reads as a date, and text of several lines as several keys.
     plain = isinstance(value["value"], str | int | float | list | dict)
@@ -392,14 +396,21 @@ def _inside(hint: Any) -> list[Any]:
 
 
 def as_table(settings: Any) -> dict[str, Any]:
-    """A recipe (or a part of one) as plain tables, without what is None, as TOML can hold."""
+    """A recipe (or a part of one) as tables that TOML can hold; None is left out or "none"."""
 
     def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            held = {f.name: (getattr(value, f.name), f.default) for f in dataclasses.fields(value)}
+            return {
+                name: "none" if own is None else plain(own)
+                for name, (own, default) in held.items()
+                if own is not None or default is not None
+            }
         if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items() if v is not None}
+            return {k: plain(v) for k, v in value.items()}
         return [plain(v) for v in value] if isinstance(value, list | tuple) else value
 
-    return plain(dataclasses.asdict(settings))
+    return plain(settings)
 
 
 def dump(settings: Recipe) -> str:
