@@ -1,8 +1,11 @@
 """What a recipe leaves open, settled by looking at the data: picture size, what to measure on."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ from seesay import config
 from seesay.config import Recipe
 from seesay.data import images, sources
 from seesay.errors import DataError, RecipeError
-from seesay.records import Example
+from seesay.records import Example, Picture
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
 STEP, MOST_PIXELS = 16, 96 * 96
@@ -82,33 +85,67 @@ def hold_back(
         say(f"to measure on: {found.summary}")
         return list(given), found.examples
     kept, held = [], []
-    for source, examples in zip(recipe.data.sources, given, strict=True):
+    sides: dict[int, bool] = {}
+    for source, examples, marks in zip(recipe.data.sources, given, _apart(given), strict=True):
         if source.path == "scenes":
             held += drawn(source, seed=recipe.train.seed)
             kept.append([])
             continue
-        ours, theirs = _split(examples, share, recipe.train.seed)
-        kept.append(ours)
-        held += theirs
+        _choose(marks, share, recipe.train.seed, sides=sides)
+        kept.append([e for e, mark in zip(examples, marks, strict=True) if not sides[mark]])
+        held += [e for e, mark in zip(examples, marks, strict=True) if sides[mark]]
     say(f"to measure on: {len(held)} examples held back (data.dev)")
     return kept, held
 
 
-def _split(examples: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Examples by picture: a share of the pictures on one side."""
-    groups = sorted({example.group or str(example.origin) for example in examples})
-    if len(groups) < 2:
+def _choose(marks: Sequence[int], share: float, seed: int, *, sides: dict[int, bool]) -> None:
+    """Say of each mark that no earlier source has whether it is held back."""
+    if len(set(marks)) < 2:
         raise DataError(
-            f"{len(groups)} picture is too few to train and to measure on",
+            f"{len(set(marks))} picture is too few to train and to measure on",
             fix="give more pictures, or --dev",
         )
-    count = max(1, round(share * len(groups)))
-    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(groups))[:count]
-    away = {groups[i] for i in chosen}
-    sides = [[], []]
-    for example in examples:
-        sides[(example.group or str(example.origin)) in away].append(example)
-    return sides[0], sides[1]
+    new = sorted(set(marks) - sides.keys())
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(new))
+    count = max(1, round(share * len(new)))
+    sides |= {new[place]: rank < count for rank, place in enumerate(order)}
+
+
+def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
+    """A mark for each example of each source: the same where two have a picture in common."""
+    numbers: dict[Any, int] = {}
+    parents: list[int] = []
+
+    def top(number: int) -> int:
+        while parents[number] != number:
+            number = parents[number]
+        return number
+
+    def mark(example: Example) -> int:
+        found = []
+        for key in map(_key, example.images):
+            if key not in numbers:
+                numbers[key] = len(parents)
+                parents.append(len(parents))
+            found.append(top(numbers[key]))
+        for number in found:
+            parents[number] = min(found)
+        return min(found)
+
+    first = [[mark(example) for example in examples] for examples in given]
+    return [[top(number) for number in marks] for marks in first]
+
+
+def _key(picture: Picture) -> object:
+    """What tells a picture from others, whichever way a table names it."""
+    if isinstance(picture, Path):
+        return _real(picture)
+    return picture if isinstance(picture, bytes) else id(picture)
+
+
+@cache
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
 
 
 def drawn(source: config.SourceConfig, *, seed: int, split: str = "dev", count: int = 200):

@@ -112,8 +112,9 @@ class Loop:
         self.model = torch.compile(run.model) if settings.compile else run.model
         self.meter = Meter(run, self.elapsed)
         self.last_save = self.last_sample = self.elapsed()
-        # The last step's batch and loss: looked at one step late, so that a GPU never waits.
-        self.pending: tuple[Batch, Tensor] | None = None
+        # The last step's loss, and its batches with theirs: looked at one step late, so that a GPU
+        # never waits.
+        self.pending: tuple[Tensor, list[tuple[Batch, Tensor]]] | None = None
 
     def elapsed(self) -> float:
         """Seconds of training so far, those before a resume included."""
@@ -143,23 +144,29 @@ class Loop:
         return min(1.0, self.elapsed() / ((self.settings.minutes or 0) * 60))
 
     def step(self, batches: Iterator[Batch]) -> None:
-        """Forward, backward, update."""
+        """Forward, backward, update: the loss is the mean over all the step's targets."""
         factor = self._set_rate()
-        total = torch.zeros((), device=self.run.device)
-        batch = None
-        for _ in range(self.settings.accumulate):
-            with self.meter.waiting():
-                batch = next(batches).to(self.run.device)
+        with self.meter.waiting():
+            given = [next(batches) for _ in range(self.settings.accumulate)]
+        losses: list[Tensor] = []
+        for batch, share in zip(given, self._shares(given), strict=True):
             self._tell_skipped(batch)
-            loss = loss_of(self.run, batch, self.model) / self.settings.accumulate
+            loss = loss_of(self.run, batch.to(self.run.device), self.model) * share
             loss.backward()
-            total += loss.detach()
+            losses.append(loss.detach())
             self.meter.count(batch)
-        gradient = self._update()
-        assert batch is not None
-        self.pending = (batch, total)
+        total = torch.stack(losses).sum()
+        gradient = self._update(total)
+        self.pending = (total, list(zip(given, losses, strict=True)))
         self.meter.add(total, gradient, factor)
         self.run.clock.step += 1
+
+    def _shares(self, batches: list[Batch]) -> list[float]:
+        """What each batch's mean weighs, where batches and processes differ in their targets."""
+        targets = [float((batch.targets_BT >= 0).sum()) for batch in batches]
+        ranks = self.run.ranks.total  # Gradients are averaged over processes, not summed.
+        each = parallel.total(sum(targets), self.run.device) / ranks
+        return [count / each for count in targets]
 
     def _set_rate(self) -> float:
         settings = self.settings
@@ -172,10 +179,10 @@ class Loop:
         optim.set_rate(self.optimizers, factor)
         return factor
 
-    def _update(self) -> Tensor:
-        """Move the weights; the gradient's norm before clipping."""
+    def _update(self, loss: Tensor) -> Tensor:
+        """Move the weights; the gradient's norm before clipping. All processes share the loss."""
         gradients = [p.grad for p in self.run.model.parameters() if p.grad is not None]
-        parallel.average(gradients)
+        parallel.average([*gradients, loss])
         norm = optim.clip(gradients, self.settings.clip)
         self.check_finite()
         for optimizer in self.optimizers:
@@ -189,7 +196,8 @@ class Loop:
         """Log, say a sample, save: whatever is due."""
         step, settings = self.run.clock.step, self.settings
         if self.progress is not None and step % settings.log_every == 0:
-            self.progress.row(self.meter.row(self.done(step)))
+            # No message here: only the first process logs.
+            self.progress.row(self.meter.row(self._planned(step)))
         if self.elapsed() - self.last_sample > settings.sample_every:
             self.last_sample = self.elapsed()
             self._say_sample()
@@ -202,6 +210,7 @@ class Loop:
         self.check_finite()
         if self.run.ranks.first:
             self.run.clock.seconds = self.elapsed()
+            self.run.clock.losses = [float(loss) for loss in self.meter.losses]
             save.write(self.run, optimizers=self.optimizers, average=self.average)
 
     def _say_sample(self) -> None:
@@ -227,15 +236,19 @@ class Loop:
 
     def check_finite(self) -> None:
         """Stop at a loss that is not a number, and leave the batch that made it beside the log."""
-        if self.pending is None or math.isfinite(float(self.pending[1])):
+        if self.pending is None or math.isfinite(float(self.pending[0])):
             return
-        batch, loss = self.pending
-        dump = self.run.out / "bad_batch.safetensors"
+        total, parts = self.pending
+        rank, at = self.run.ranks.rank, f"is {float(total)} at step {self.run.clock.step}"
+        batch = next((batch for batch, loss in parts if not math.isfinite(float(loss))), None)
+        if batch is None:
+            raise TrainingError(f"the loss of another process {at}", fix="see what that one says")
+        dump = self.run.out / f"bad_batch{f'.{rank}' if rank else ''}.safetensors"
         names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "pictures_NCHW")
         checkpoint.save_tensors(dump, {name: getattr(batch, name) for name in names})
         rows = ", ".join(dict.fromkeys(batch.origins[:4]))
         raise TrainingError(
-            f"the loss is {float(loss)} at step {self.run.clock.step}; rows from {rows}…",
+            f"the loss {at}; rows from {rows}…",
             where=str(dump),
             fix="lower train.learning_rate, or look at that batch; the last checkpoint is good",
         )
@@ -250,9 +263,10 @@ def fit(run: Run, progress: Progress | None, *, resume: Path | None = None) -> s
     """
     loop = Loop(run, progress, resume=resume)
     run.model.train()
-    with _stop_flag() as stop:
+    with _stop_flag() as flag:
         batches = loop.batches()
-        while loop.done(run.clock.step) < 1 and not stop:
+        # All processes stop at one step, though a signal reaches them at different ones.
+        while not (stop := parallel.total(len(flag), run.device)) and loop.done(run.clock.step) < 1:
             loop.step(batches)
             loop.between()
         del batches

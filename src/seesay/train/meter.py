@@ -22,6 +22,7 @@ class Meter:
         self.run, self.elapsed = run, elapsed
         self.peak = run.facts.get("peak_flops", 0.0)
         self._reset()
+        self.losses = [torch.tensor(loss, device=run.device) for loss in run.clock.losses]
 
     def _reset(self) -> None:
         self.since, self.wait = self.elapsed(), 0.0

@@ -45,7 +45,7 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
             for optimizer in made:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
     return losses[0], losses[-1]
 
 

@@ -1,7 +1,7 @@
 """Training state: what a killed run needs to go on as if it had not been. Never pickle."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,16 +11,24 @@ from seesay.errors import CheckpointError
 from seesay.model import checkpoint
 from seesay.train.optim import Average
 
+_FIX = "resume with the recipe the run was started with"
+# What each optimiser keeps of a parameter.
+_KEYS = {"Muon": ("momentum_buffer",), "AdamW": ("step", "exp_avg", "exp_avg_sq")}
+
 
 @dataclass(slots=True)
 class Clock:
-    """How far training has come: steps done, seconds spent, examples and tokens seen."""
+    """How far training has come: steps done, seconds spent, examples and tokens seen.
+
+    `losses` are those since the last log row, so that the next row is the mean of them all.
+    """
 
     step: int = 0
     seconds: float = 0.0
     pictures: int = 0
     tokens: int = 0
     skipped: int = 0
+    losses: list[float] = field(default_factory=list)
 
 
 def save(
@@ -64,7 +72,8 @@ def load(
     where = str(folder)
     try:
         stored = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        clock = Clock(**stored["clock"])
+        clock, numbers = Clock(**stored["clock"]), stored["numbers"]
+        count = stored["average_count"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"there is nothing whole to resume from: {error}",
@@ -72,11 +81,16 @@ def load(
             fix="start the run anew, in another --out folder",
         ) from None
     tensors = checkpoint.open_tensors(folder / "state.safetensors")
-    checkpoint.fill(model, _under(tensors, "weights."), where=where)
-    _restore_optimizers(model, optimizers, _under(tensors, "optimizer."), stored["numbers"], where)
+    try:
+        checkpoint.fill(model, _under(tensors, "weights."), where=where)
+    except CheckpointError as error:
+        raise CheckpointError(error.what, where=where, fix=_FIX) from None
+    _restore_optimizers(model, optimizers, _under(tensors, "optimizer."), numbers, where)
     if average is not None:
         average.weights = _under(tensors, "average.")
-        average.count = stored["average_count"]
+        if not average.weights:
+            raise CheckpointError("no running average was saved (train.ema)", where=where, fix=_FIX)
+        average.count = count
         device = next(model.parameters()).device
         average.weights = {name: value.to(device) for name, value in average.weights.items()}
     torch.set_rng_state(tensors["random.cpu"])
@@ -122,10 +136,17 @@ def _restore_optimizers(
             raise CheckpointError(
                 f"the saved optimiser state is for '{parameter}', which is not trained here",
                 where=where,
-                fix="resume with the recipe the run was started with",
+                fix=_FIX,
             )
         place = parameters[parameter]
         optimizer = owner[id(place)]
+        if key not in _KEYS[type(optimizer).__name__]:
+            raise CheckpointError(
+                f"the saved state of '{parameter}' ({key}) is not one of "
+                f"{type(optimizer).__name__}, which trains it here",
+                where=where,
+                fix=_FIX,
+            )
         # AdamW counts its steps in a tensor that lives on the device only where the step is fused.
         if isinstance(value, Tensor) and (value.ndim or optimizer.defaults.get("fused")):
             value = value.to(place.device)
