@@ -1,10 +1,13 @@
 """Progress: a live line on the terminal, rows of JSON in a log, TensorBoard if wanted."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+from seesay.errors import RecipeError, TrainingError
 
 
 def duration(seconds: float) -> str:
@@ -74,13 +77,21 @@ class Progress:
         """Close the files."""
         if self.live:
             sys.stderr.write("\n")
-        self.file.close()
+        with contextlib.suppress(OSError):  # Of a full disk, `_write` has told.
+            self.file.close()
         if self.board is not None:
             self.board.close()
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        self.file.write(json.dumps(row) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps(row) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise TrainingError(
+                f"the log could not be written: {error}",
+                where=str(self.path),
+                fix="free some disk, then go on with --resume: the last good checkpoint is there",
+            ) from error
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -104,8 +115,6 @@ def _cut(path: Path, step: int) -> None:
 
 
 def _tensorboard(folder: Path):
-    from seesay.errors import RecipeError
-
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
