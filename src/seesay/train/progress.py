@@ -40,12 +40,12 @@ class Progress:
     def __init__(
         self, folder: Path, *, quiet: bool = False, tensorboard: bool = False, resumed: int = 0
     ) -> None:
+        self.board = _tensorboard(folder) if tensorboard else None
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.quiet = folder / "log.jsonl", quiet
         self.live = sys.stderr.isatty() and not quiet
         _cut(self.path, resumed)
         self.file: TextIO = self.path.open("a", encoding="utf-8")
-        self.board = _tensorboard(folder) if tensorboard else None
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Log a row of numbers."""

@@ -1,0 +1,258 @@
+"""What is settled from the data: picture size, what is held back, the tokenizer, the model card."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from train import runs
+
+from seesay import config
+from seesay.config import SourceConfig
+from seesay.errors import DataError, RecipeError
+from seesay.model import checkpoint
+from seesay.records import Example, Origin, Turn
+from seesay.train import auto, card, setup
+
+
+def silent(text: str) -> None:
+    del text
+
+
+def example(*pictures: int, row: int = 0, folder: str = "/a") -> Example:
+    paths = tuple(Path(folder) / f"{picture}.png" for picture in pictures)
+    group = "|".join(path.name for path in paths)
+    return Example(paths, (Turn("assistant", "x"),), Origin("t", row), group=group)
+
+
+def plan(*paths: str, seed: int = 0, dev: str | None = None) -> config.Recipe:
+    data = {"sources": [{"path": path} for path in paths or ("a",)]}
+    data |= {"dev": dev} if dev else {}
+    return config.recipe({"data": data, "train": {"steps": 1, "seed": seed}})
+
+
+# What is held back.
+
+GROUPS = st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=3), min_size=1, max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(GROUPS, min_size=1, max_size=3), st.floats(0.01, 0.9), st.integers(0, 99))
+def test_no_picture_is_on_both_sides(sources, share, seed):
+    """Whatever examples share a picture: in one source or in two, alone or beside another."""
+    given = [[example(*each, row=i) for i, each in enumerate(each)] for each in sources]
+    recipe = plan(*"abc"[: len(given)], seed=seed)
+    try:
+        kept, held = auto.hold_back(recipe, given, share=share, say=silent)
+    except DataError as error:
+        assert "too few" in error.what
+        return
+    ours = {picture for examples in kept for each in examples for picture in each.images}
+    theirs = {picture for each in held for picture in each.images}
+    assert not ours & theirs
+    # Every example is somewhere, once, in its order.
+    where = {id(each) for examples in [*kept, held] for each in examples}
+    assert where == {id(each) for examples in given for each in examples}
+    assert sum(map(len, kept)) + len(held) == sum(map(len, given))
+    assert all(
+        rows == sorted(rows) for rows in ([e.origin.row for e in examples] for examples in kept)
+    )
+
+
+def test_a_share_of_the_pictures_is_held_back():
+    examples = [example(i // 3, row=i) for i in range(600)]
+    (kept,), held = auto.hold_back(plan(), [examples], share=0.05, say=silent)
+    assert len({each.group for each in held}) == 10 and len(held) == 30 and len(kept) == 570
+    again = auto.hold_back(plan(), [examples], share=0.05, say=silent)[1]
+    other = auto.hold_back(plan(seed=1), [examples], share=0.05, say=silent)[1]
+    assert held == again != other
+
+
+def test_at_least_one_picture_is_held_back_and_one_is_not():
+    (kept,), held = auto.hold_back(plan(), [[example(0), example(1)]], share=0.01, say=silent)
+    assert len(kept) == len(held) == 1
+    with pytest.raises(DataError, match="1 picture is too few") as error:
+        auto.hold_back(plan(), [[example(0), example(0)]], share=0.5, say=silent)
+    assert "--dev" in error.value.fix
+
+
+def test_the_same_file_by_another_name_is_the_same_picture(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    one = [example(i, folder=str(tmp_path / "real")) for i in range(40)]
+    other = [example(i, folder=str(tmp_path / "link")) for i in range(40)]
+    _, held = auto.hold_back(plan("a", "b"), [one, other], share=0.2, say=silent)
+    names = [each.group for each in held]
+    assert len(names) == 16 and len(set(names)) == 8
+
+
+def test_pictures_in_memory_are_told_apart_by_what_they_are():
+    turns = (Turn("assistant", "x"),)
+    packed = [
+        Example((bytes([i // 2]) * 9,), turns, Origin("t", i), group=str(i // 2)) for i in range(40)
+    ]
+    drawn = [
+        Example((np.zeros((2, 2, 3), np.uint8),), turns, Origin("s", i), group=str(i))
+        for i in range(20)
+    ]
+    kept, held = auto.hold_back(plan("a", "b"), [packed, drawn], share=0.25, say=silent)
+    assert [len(examples) for examples in kept] == [30, 15] and len(held) == 15
+
+
+def test_of_drawn_pictures_the_split_dev_is_measured_on(monkeypatch):
+    recipe = plan("scenes", "a")
+    monkeypatch.setattr(auto, "drawn", lambda source, seed: [example(99)])
+    kept, held = auto.hold_back(recipe, [[], [example(0), example(1)]], share=0.5, say=silent)
+    assert kept[0] == [] and len(kept[1]) == 1 and held[0] == example(99)
+
+
+def test_drawn_examples_are_of_a_split_and_the_same_again():
+    made = auto.drawn(SourceConfig(), seed=3, count=4)
+    assert {each.task for each in made} == {"vqa", "caption", "match"}
+    assert len({each.group for each in made}) == 4
+    assert [e.turns for e in made] == [e.turns for e in auto.drawn(SourceConfig(), seed=3, count=4)]
+    others = auto.drawn(SourceConfig(), seed=3, split="test", count=4)
+    assert not {each.group for each in made} & {each.group for each in others}
+
+
+def test_data_named_to_measure_on_is_read(tmp_path, folder):
+    dev = runs.pictures(tmp_path / "dev", 3)
+    given = [[example(0)]]
+    told = []
+    kept, held = auto.hold_back(plan(dev=str(dev)), given, share=0.5, say=told.append)
+    assert kept == given and len(held) == 3
+    assert "to measure on" in told[0] and str(dev) in told[0]
+
+
+# The picture size.
+
+
+def sized(folder: Path, *sizes: tuple[int, int]) -> list[Example]:
+    made = []
+    for number, size in enumerate(sizes):
+        Image.new("RGB", size).save(folder / f"{number}.png")
+        made.append(example(number, folder=str(folder)))
+    return made
+
+
+@pytest.mark.parametrize(("sizes", "wanted"), [
+    ([(64, 64)], (64, 64)),
+    ([(30, 30)], (32, 32)),
+    ([(8, 8)], (32, 32)),
+    ([(400, 100)], (48, 192)),  # wide stays wide, as (height, width)
+    ([(100, 400)], (192, 48)),
+    ([(4000, 4000)], (96, 96)),
+    ([(64, 64), (64, 64), (640, 32)], (64, 64)),  # the median, not the mean
+], ids=str)  # fmt: skip
+def test_the_picture_size_is_of_the_data(tmp_path, sizes, wanted):
+    assert auto.picture_size(sized(tmp_path, *sizes)) == wanted
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_any_picture_size_fits(width, height):
+    made = Example((np.zeros((height, width, 3), np.uint8),), (), Origin("t", 1))
+    for side in auto.picture_size([made]):
+        assert side % auto.STEP == 0 and 2 * auto.STEP <= side <= 100_000
+
+
+def test_only_some_pictures_are_looked_at(monkeypatch):
+    seen = []
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    examples = [Example((pixels,), (), Origin("t", i)) for i in range(10_000)]
+    plain = auto.images.load
+    monkeypatch.setattr(auto.images, "load", lambda p, **o: seen.append(1) or plain(p, **o))
+    auto.picture_size(examples)
+    assert auto.LOOKED <= len(seen) <= 2 * auto.LOOKED
+
+
+# A recipe settled.
+
+
+def test_settling_reads_the_data_and_says_so(folder):
+    told = []
+    table = {"data": {"sources": [{"path": str(folder)}, {"path": "scenes"}]}}
+    recipe, given = auto.settle({**table, "train": {"steps": 3}}, say=told.append)
+    assert [len(examples) for examples in given] == [37, 0]
+    assert recipe.model.vision.size == (32, 32)
+    assert str(folder) in told[0] and "32×32" in told[1]
+    fixed = {**table, "train": {"steps": 3}, "model": {"vision": {"image_size": 64}}}
+    assert auto.settle(fixed, say=silent)[0].model.vision.size == (64, 64)
+
+
+def test_a_recipe_without_an_end_is_refused(folder):
+    with pytest.raises(RecipeError, match="no end is set") as error:
+        auto.settle({"data": {"sources": [{"path": str(folder)}]}}, say=silent)
+    assert "--minutes or --steps" in error.value.fix
+
+
+def test_rows_that_are_broken_are_told(tmp_path):
+    runs.pictures(tmp_path, 30)
+    (tmp_path / "003.txt").unlink()
+    told = []
+    table = {"data": {"sources": [{"path": str(tmp_path)}]}, "train": {"steps": 1}}
+    auto.settle(table, say=told.append)
+    assert "1 broken rows left out" in told[0] and "003.png" in told[1]
+
+
+# The run set up.
+
+
+def test_the_tokenizer_knows_the_words_of_all_sources(tmp_path, folder):
+    table = runs.table(folder)
+    table["data"]["sources"].append(runs.SCENES)
+    run = runs.prepare(tmp_path, config.recipe(table))
+    for words in ("yellow beside black", "how many"):
+        ids = run.text.tokenizer.encode(words).ids
+        assert run.text.tokenizer.decode(ids).strip() == words
+        assert len(ids) <= 4 * len(words.split())
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path, folder):
+    made = [runs.prepare(tmp_path, runs.recipe(folder, seed=seed)).model for seed in (1, 1, 2)]
+    one, same, other = ({k: v.sum().item() for k, v in m.state_dict().items()} for m in made)
+    assert one == same != other
+
+
+@pytest.mark.parametrize(("wish", "kind"), [("float32", "float32"), ("bfloat16", "bfloat16")])
+@pytest.mark.filterwarnings("ignore:bf16 is emulated")
+def test_precision_and_kernels_are_the_recipes(tmp_path, folder, wish, kind):
+    run = runs.prepare(tmp_path, runs.recipe(folder, precision=wish))
+    assert str(run.dtype) == f"torch.{kind}" and not run.fused
+    assert runs.prepare(tmp_path, runs.recipe(folder, fused=True)).fused
+    said = setup.describe(run)
+    assert "M parameters" in said and kind in said and "GFLOP/s" in said
+
+
+def test_sources_are_read_where_they_are_not_given(folder):
+    read = setup.read(runs.recipe(folder).data)
+    assert [len(examples) for examples in read] == [37]
+    assert setup.read(runs.recipe().data) == [[]]
+
+
+# The card.
+
+
+def test_the_card_says_what_was_trained_and_holds_the_recipe(tmp_path, folder):
+    settings = runs.recipe(folder, data={"workers": 0}, steps=2)
+    run = runs.train(tmp_path, settings)
+    text = (checkpoint.find(tmp_path) / "README.md").read_text()
+    assert f"{sum(p.numel() for p in run.model.parameters()):,} parameters" in text
+    assert str(folder) in text and "steps 2" in text and "Not measured yet" in text
+    toml = text.partition("```toml\n")[2].partition("```")[0]
+    assert config.recipe(tomllib.loads(toml)) == settings
+
+
+def test_scores_take_their_place_in_the_card_again_and_again(tmp_path, folder):
+    run = runs.prepare(tmp_path, runs.recipe(folder))
+    score = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
+    measured = {"scores": {"answers": score}, "controls": {"answers_blank": score}}
+    once = card.with_scores(card.text(run), measured, command="seesay eval a --data b")
+    assert "| answers | 0.5000 | 0.2500 to 0.7500 | 8 |" in once
+    assert "| control: answers_blank | 0.5000" in once and "Not measured yet" not in once
+    assert "seesay eval a --data b" in once and "## Recipe" in once
+    other = card.with_scores(once, {"scores": {}}, command="again")
+    assert card.with_scores(other, measured, command="seesay eval a --data b") == once
