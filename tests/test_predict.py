@@ -95,12 +95,11 @@ WAYS = {
     "greedy": Decoding(most=8),
     "drawn": Decoding(most=8, temperature=1.0, seed=3),
     "nucleus": Decoding(most=8, temperature=2.0, top_p=0.8, seed=4),
-    "beams": Decoding(most=8, beams=3),
+    "beams": Decoding(most=5, beams=3),
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(("way", "rows"), [*((way, 1) for way in WAYS), ("drawn", 3)])
 def test_answers_do_not_depend_on_the_batch(model, way, rows):
     together = predictor(model, WAYS[way]).answer(PROMPTS)
     assert_alike(predictor(model, WAYS[way], most_rows=rows).answer(PROMPTS), together)
