@@ -50,15 +50,16 @@ def test_no_picture_is_on_both_sides(sources, share, seed):
     except DataError as error:
         assert "too few" in error.what
         return
-    ours = {picture for examples in kept for each in examples for picture in each.images}
-    theirs = {picture for each in held for picture in each.images}
+    ours = {str(picture) for examples in kept for each in examples for picture in each.images}
+    theirs = {str(picture) for each in held for picture in each.images}
     assert not ours & theirs
     # Every example is somewhere, once, in its order.
     where = {id(each) for examples in [*kept, held] for each in examples}
     assert where == {id(each) for examples in given for each in examples}
     assert sum(map(len, kept)) + len(held) == sum(map(len, given))
     assert all(
-        rows == sorted(rows) for rows in ([e.origin.row for e in examples] for examples in kept)
+        rows == sorted(rows)
+        for rows in ([e.origin.row or 0 for e in examples] for examples in kept)
     )
 
 
@@ -256,3 +257,27 @@ def test_scores_take_their_place_in_the_card_again_and_again(tmp_path, folder):
     assert "seesay eval a --data b" in once and "## Recipe" in once
     other = card.with_scores(once, {"scores": {}}, command="again")
     assert card.with_scores(other, measured, command="seesay eval a --data b") == once
+
+
+# What can be measured on.
+
+
+def test_pictures_that_do_not_decode_are_not_measured_on(tmp_path):
+    given = sized(tmp_path, (16, 16), (16, 16), (16, 16))
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:50])
+    told = []
+    assert auto.readable([*given, given[1]], say=told.append) == [given[0], given[2]]
+    assert len(told) == 1 and "1.png" in told[0]
+    with pytest.raises(DataError, match="none of the 1 examples") as error:
+        auto.readable([given[1]], say=silent)
+    assert "data check" in error.value.fix
+
+
+def test_pictures_that_do_not_decode_do_not_count_for_the_size(tmp_path):
+    given = sized(tmp_path, (64, 64), (48, 48), (48, 48))
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert auto.picture_size(given) == (64, 64)
+    (tmp_path / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="none of 3 pictures"):
+        auto.picture_size(given)

@@ -74,6 +74,7 @@ def train(
     table = config.override(table, [*given, *(set_ or ())])
     plan, examples = auto.settle(table, say=say)
     trained, held = auto.hold_back(plan, examples, share=HELD_BACK, say=say)
+    held = auto.readable(held[:MEASURED], say=say)
     try:
         run = training.train(
             plan,
@@ -87,7 +88,7 @@ def train(
         _say(f"stopped and saved; go on with: seesay train --resume --out {shlex.quote(str(out))}")
         return 130
     if run.ranks.first:
-        measure.report(run, {"": held[:MEASURED]}, json=json, quiet=quiet)
+        measure.report(run, {"": held}, json=json, quiet=quiet)
     return None
 
 

@@ -1,5 +1,6 @@
 """What a recipe leaves open, settled by looking at the data: picture size, what to measure on."""
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from seesay import config
 from seesay.config import Recipe
 from seesay.data import images, sources
-from seesay.errors import DataError, RecipeError
+from seesay.errors import DataError, PictureError, RecipeError
 from seesay.records import Example, Picture
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
@@ -62,11 +63,47 @@ def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
     sizes = []
     for example in some:
         for picture in example.images:
-            width, height = images.load(picture, where=str(example.origin)).size
-            sizes.append((height, width))
+            with contextlib.suppress(PictureError):
+                width, height = images.load(picture).size
+                sizes.append((height, width))
+    if not sizes:
+        raise DataError(
+            f"none of {len(some)} pictures looked at can be read",
+            where=str(some[0].origin),
+            fix="run `seesay data check` on the data",
+        )
     height, width = np.median(np.array(sizes), axis=0)
     shrink = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
     return tuple(max(2, round(side * shrink / STEP)) * STEP for side in (height, width))  # type: ignore[return-value]
+
+
+def readable(examples: Sequence[Example], *, say: Callable[[str], None]) -> list[Example]:
+    """The examples whose pictures decode, so that measuring does not fail after the training."""
+    why: dict[object, str] = {}
+    kept = []
+    for example in examples:
+        for picture in example.images:
+            if (key := _key(picture)) not in why:
+                why[key] = _why_not(picture)
+                if why[key]:
+                    say(f"  not measured on: {why[key]}")
+        if not any(why[_key(picture)] for picture in example.images):
+            kept.append(example)
+    if not kept:
+        raise DataError(
+            f"none of the {len(examples)} examples to measure on has pictures that can be read",
+            where=str(examples[0].origin) if examples else "",
+            fix="run `seesay data check` on the data",
+        )
+    return kept
+
+
+def _why_not(picture: Picture) -> str:
+    try:
+        images.load(picture)
+    except PictureError as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def hold_back(
@@ -91,18 +128,21 @@ def hold_back(
             held += drawn(source, seed=recipe.train.seed)
             kept.append([])
             continue
-        _choose(marks, share, recipe.train.seed, sides=sides)
+        _choose(marks, share, recipe.train.seed, sides=sides, where=source.path)
         kept.append([e for e, mark in zip(examples, marks, strict=True) if not sides[mark]])
         held += [e for e, mark in zip(examples, marks, strict=True) if sides[mark]]
     say(f"to measure on: {len(held)} examples held back (data.dev)")
     return kept, held
 
 
-def _choose(marks: Sequence[int], share: float, seed: int, *, sides: dict[int, bool]) -> None:
+def _choose(
+    marks: Sequence[int], share: float, seed: int, *, sides: dict[int, bool], where: str
+) -> None:
     """Say of each mark that no earlier source has whether it is held back."""
     if len(set(marks)) < 2:
         raise DataError(
             f"{len(set(marks))} picture is too few to train and to measure on",
+            where=where,
             fix="give more pictures, or --dev",
         )
     new = sorted(set(marks) - sides.keys())
