@@ -52,21 +52,26 @@ def torchrun(folder: Path, settings: dict, out: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def pair(settings: dict, out: Path, *, program: str = runs.PROGRAM) -> list[subprocess.Popen]:
-    """The recipe on two processes, by what torchrun tells its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-c", program, json.dumps(settings), str(out), "new"]
-    return [
-        subprocess.Popen(
-            command,
-            env={**runs.environment(), **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-        )
-        for rank in (0, 1)
-    ]
+@pytest.fixture
+def pair():
+    """Start a recipe on two processes, by what torchrun tells its own; none outlives the test."""
+    started: list[subprocess.Popen] = []
+
+    def start(settings: dict, out: Path, *, program: str = runs.PROGRAM) -> list[subprocess.Popen]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        command = [sys.executable, "-c", program, json.dumps(settings), str(out), "new"]
+        for rank in ("0", "1"):
+            given = {**runs.environment(), **shared, "RANK": rank, "LOCAL_RANK": rank}
+            started.append(subprocess.Popen(command, env=given, stderr=subprocess.PIPE))
+        return started
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def left(out: Path, rank: int, what: str) -> dict[str, torch.Tensor]:
@@ -101,7 +106,7 @@ def test_two_processes_do_what_one_does_with_all_their_batches(tmp_path, folder)
 
 
 @pytest.mark.slow
-def test_by_the_clock_two_processes_stop_together(tmp_path, folder):
+def test_by_the_clock_two_processes_stop_together(tmp_path, folder, pair):
     """A budget in minutes and a log row each step: the ranks' messages must stay in step."""
     settings = runs.table(folder, model=PLAIN, steps=None, minutes=0.03, log_every=1)
     for process in pair(settings, tmp_path / "run"):
@@ -111,7 +116,7 @@ def test_by_the_clock_two_processes_stop_together(tmp_path, folder):
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_process_stops_both_and_saves(tmp_path, folder):
+def test_a_signal_to_one_process_stops_both_and_saves(tmp_path, folder, pair):
     settings = runs.table(folder, model=PLAIN, steps=100_000, log_every=1)
     first, second = pair(settings, tmp_path / "run")
     while not history(tmp_path / "run") and first.poll() is None:
@@ -134,7 +139,7 @@ loop.loss_of = spoilt
 
 
 @pytest.mark.slow
-def test_a_bad_batch_of_one_process_stops_both(tmp_path, folder):
+def test_a_bad_batch_of_one_process_stops_both(tmp_path, folder, pair):
     settings = runs.table(folder, model=PLAIN, steps=100, save_every=0.0)
     first, second = pair(settings, tmp_path, program=BAD + runs.PROGRAM)
     assert "the loss of another process is nan at step 3" in runs.finished(first, code=1)
