@@ -133,8 +133,23 @@ def with_csv(place: Path) -> list[str]:
     return ["--data", str(place / "rows.csv"), *named]
 
 
+def with_dialogues(place: Path) -> list[str]:
+    """LLaVA's layout: two or three questions a picture."""
+    rows = []
+    for number, path in enumerate(sorted(runs.pictures(place).glob("*.png"))):
+        words = (place / f"{path.stem}.txt").read_text().split()
+        asked = [("how many?", str(len(words))), ("left?", words[0]), ("right?", words[-1])]
+        turns = [{"from": who, "value": text} for pair in asked[number % 2 :] for who, text in
+                 zip(("human", "gpt"), pair, strict=True)]  # fmt: skip
+        turns[0]["value"] = f"<image>\n{turns[0]['value']}"
+        rows.append({"id": path.stem, "image": path.name, "conversations": turns})
+    (place / "llava_train.json").write_text(json.dumps(rows))
+    return ["--data", str(place / "llava_train.json")]
+
+
 @pytest.mark.parametrize(("layout", "score"), [
     (with_texts, "captions"), (with_classes, "classes"), (with_csv, "answers"),
+    (with_dialogues, "replies"),
 ])  # fmt: skip
 def test_training_on_a_layout(tmp_path, seesay, recipe, layout, score):
     data, out = layout(tmp_path / "data"), tmp_path / "runs" / "mine"

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,6 +207,20 @@ def test_captions_with_several_references_are_asked_once():
     assert result.scores["captions"].value == 1 and result.scores["captions"].n == 9
     assert set(result.scores) == {"captions", "cider", "bleu4", "rouge_l"}
     assert result.controls["rouge_l_blank"].value == 0
+
+
+def test_dialogues_are_asked_their_last_question_after_the_turns_before():
+    before = (Turn("user", "is it a picture?"), Turn("assistant", "yes"))
+    rows = [e for e in questions() if e.labels["kind"] == "colour"]
+    said = [replace(e, turns=(*before, *e.turns), task="dialogue") for e in rows]
+    looking = Looking()
+    result = evaluate(looking, [*said, *captions()])
+    assert {"replies", "replies_rouge_l", "captions", "rouge_l"} <= set(result.scores)
+    assert result.scores["replies"].value == result.scores["replies_rouge_l"].value == 1
+    assert result.scores["replies"].n == 30
+    assert result.controls["replies_blank"].value == 0
+    assert list(result.controls_of("replies")) == ["blank", "shuffled", "question"]
+    assert list(result.controls_of("replies_rouge_l")) == ["blank", "shuffled", "question"]
 
 
 def test_as_dict_is_plain():

@@ -27,6 +27,8 @@ NAMES = {
     "captions": ("Captions", "captions wholly right"),
     "matching": ("Matching", "right text chosen"),
     "classes": ("Classes", "right class"),
+    "replies_rouge_l": ("Replies, ROUGE-L", "longest run of words shared with the true reply"),
+    "replies": ("Replies", "last replies of conversations exactly right"),
     "cider": ("CIDEr-D", "likeness to the reference captions, from 0 to 10"),
     "bleu4": ("BLEU-4", "runs of up to four words that are in a reference"),
     "rouge_l": ("ROUGE-L", "longest run of words shared with a reference"),

@@ -8,7 +8,7 @@ import pytest
 
 from seesay.errors import DataError
 from seesay.records import Example, Origin, Turn
-from seesay.tasks import TASKS, caption, classify, match, vqa
+from seesay.tasks import TASKS, caption, classify, dialogue, match, vqa
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
@@ -22,8 +22,9 @@ def example(answer="yes", *, question="?", task="vqa", group="", options=(), sce
 
 
 def test_the_table_is_whole():
-    assert list(TASKS) == ["caption", "vqa", "match", "classify"]
-    assert [task.SCORE for task in TASKS.values()] == ["captions", "answers", "matching", "classes"]
+    assert list(TASKS) == ["caption", "vqa", "dialogue", "match", "classify"]
+    scores = ["captions", "answers", "replies", "matching", "classes"]
+    assert [task.SCORE for task in TASKS.values()] == scores
 
 
 @pytest.mark.parametrize("task", TASKS.values())
@@ -50,6 +51,14 @@ def test_vqa_and_classify():
     with pytest.raises(DataError, match="no answer to score against") as error:
         vqa.score(["x"], [example("")])
     assert error.value.where == "test.csv:1"
+
+
+def test_a_dialogue_is_right_by_its_last_reply():
+    truths = [example("A red circle."), example("two")]
+    scores = dialogue.score(["a red  circle", "a red circle"], truths)
+    assert scores["replies"].rows[:, 0].tolist() == [1, 0]
+    assert scores["replies_rouge_l"].value == pytest.approx(0.5)
+    assert dialogue.parse("a red\n circle ") == "a red circle"
 
 
 def test_match_is_right_when_the_first_option_is_chosen():

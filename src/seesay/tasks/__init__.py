@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from seesay.metrics.intervals import Measure
 from seesay.records import Example, Turn
-from seesay.tasks import caption, classify, match, vqa
+from seesay.tasks import caption, classify, dialogue, match, vqa
 
 
 @runtime_checkable
@@ -48,4 +48,10 @@ class Task(Protocol):
         ...
 
 
-TASKS: dict[str, Task] = {"caption": caption, "vqa": vqa, "match": match, "classify": classify}
+TASKS: dict[str, Task] = {
+    "caption": caption,
+    "vqa": vqa,
+    "dialogue": dialogue,
+    "match": match,
+    "classify": classify,
+}
