@@ -254,6 +254,20 @@ def test_eval_on_drawn_pictures(trained, seesay):
     assert {"answers", "captions"} <= made["scores"].keys()
 
 
+def test_exported_scenes_are_data(tmp_path, recipe, seesay):
+    world, out = tmp_path / "world", tmp_path / "run"
+    splits = ["--split", "train", "--split", "test"]
+    seesay("scenes", "export", world, "--count", 12, *splits, "--resolution", 16)
+    report = json.loads(seesay("data", "check", world / "train.jsonl", "--json"))
+    assert report["broken"] == [] and report["tasks"] == {"vqa": 72, "caption": 12}
+    data = ["--data", world / "train.jsonl", "--dev", world / "test.jsonl"]
+    settings = ["--set", "data.row_tokens=96", "--set", "data.limit_broken=0.0"]
+    seesay("train", *data, "--recipe", recipe, "--out", out, *settings, "--quiet")
+    made = one_object(seesay("eval", out, "--data", world / "test.jsonl", "--json"))
+    assert {"answers", "captions"} <= made["scores"].keys()
+    assert made["scores"]["answers"]["n"] == 72 and made["scores"]["captions"]["n"] == 12
+
+
 def test_ask_captions_and_answers(trained, folder, seesay):
     picture = folder / "001.png"
     caption = seesay("ask", trained, picture, "--max-tokens", 8)

@@ -79,6 +79,13 @@ def test_duplicates_and_contradictions(table, tmp_path):
     assert "same picture, several names (1)" in shown and "contradictions (1)" in shown
 
 
+def test_captions_beside_questions_are_no_answers(table):
+    rows = ["images/0000.png,red?,yes,", "images/0001.png,red?,no,", "images/0000.png,,,a cat"]
+    report = check(table("image,question,answer,caption\n" + "\n".join(rows)))
+    assert report.tasks == {"vqa": 2, "caption": 1} and not report.broken
+    assert (report.answers.count, report.answers.majority) == (2, 0.5)
+
+
 def test_duplicates_in_shards_and_none_among_captions(tmp_path):
     files = {"1.png": png(1), "1.txt": b"a", "2.png": png(1), "2.txt": b"b"}
     report = check(tar(tmp_path / "a.tar", files))

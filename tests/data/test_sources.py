@@ -202,6 +202,59 @@ def test_the_task_chooses_among_texts(table):
     assert read(path, columns={"caption": "caption"}).examples[0].answer == "a cat"
 
 
+def test_captions_beside_questions(table):
+    path = table(
+        "image,question,answer,caption,options\n"
+        "images/0000.png,what?,a cat,not looked at,a cat|a dog\n"
+        "images/0000.png,,,a grey cat,\n"
+        "images/0001.png,what?,,a dog,\n"
+        "images/0002.png,,,,\n"
+        "images/0002.png,,a cat,a cat,\n"
+    )
+    first, second = read(path, limit_broken=1.0).examples
+    assert (first.task, first.answer, first.options) == ("vqa", "a cat", ("a cat", "a dog"))
+    assert (second.task, second.turns, second.options) == (
+        "caption", (Turn("assistant", "a grey cat"),), ()
+    )  # fmt: skip
+    assert whys(path) == {
+        "train.csv:4": "no answer: it is empty",
+        "train.csv:5": "no question: it is empty",
+        "train.csv:6": "no question: it is empty",
+    }
+    assert "caption: caption" in read(path, limit_broken=1.0).summary
+    assert len(whys(path, task="vqa")) == 4
+    assert "caption" not in read(path, task="vqa", limit_broken=1.0).columns
+
+
+def test_captions_beside_statements_and_under_names_of_their_own(table):
+    """The labels of the statements stay as they are; a title is no caption unless it is said."""
+    text = "image,sentence,label,words,title\nimages/0000.png,it is red,1,,\n"
+    path = table(text + "images/0001.png,it is blue,0,,\nimages/0001.png,,,a blue thing,a thing\n")
+    assert len(read(path, limit_broken=1.0).examples) == 2
+    named = {"sentence": "sentence", "label": "label", "caption": "words"}
+    found = read(path, columns=named, limit_broken=0.0).examples
+    assert [(e.task, e.answer, e.options) for e in found] == [
+        ("vqa", "true", ("false", "true")), ("vqa", "false", ("false", "true")),
+        ("caption", "a blue thing", ()),
+    ]  # fmt: skip
+
+
+def test_a_caption_asked_for_in_words(table):
+    rows = [
+        {"image": "images/0000.png", "question": "what?", "answer": "a cat"},
+        {"image": "images/0000.png", "question": "describe it", "captions": ["a cat", "a pet"]},
+        {"image": "images/0001.png", "question": "what?", "answer": "", "captions": ["a dog"]},
+    ]
+    path = table("\n".join(map(json.dumps, rows)), "a.jsonl")
+    found = read(path, limit_broken=1.0).examples
+    assert [(e.task, e.question, e.answer) for e in found] == [
+        ("vqa", "what?", "a cat"),
+        ("caption", "describe it", "a cat"),
+        ("caption", "describe it", "a pet"),
+    ]
+    assert whys(path) == {"a.jsonl:3": "no answer: it is empty"}
+
+
 @pytest.mark.parametrize(
     ("labels", "options"),
     [("True False", "false true"), ("1 0", "false true"), ("yes no", "no yes")],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seesay.data import sources
 from seesay.errors import DataError, SeesayError
 from seesay.records import Example
 from seesay.scenes import World, examples, render
@@ -51,11 +52,25 @@ def test_export_round_trip(tmp_path):
                 assert row["image"] == f"images/{first + k:06d}.png"
                 assert row["kind"] == example.labels["kind"]
                 assert row.get("answer", row.get("caption")) == example.answer
-                assert row.get("question", row.get("prompt")) == example.question
+                assert row["question"] == example.question
                 wanted = example.boxes or (example.task == "caption") * len(example.scene.objects)
                 assert len(row["boxes"]) == (wanted if isinstance(wanted, int) else len(wanted))
             with Image.open(folder / row["image"]) as picture:
                 assert np.array_equal(np.asarray(picture), made[0].images[0])
+
+
+@pytest.mark.parametrize("captions", [1, 3])
+def test_what_is_exported_is_read_as_it_was_drawn(tmp_path, captions):
+    """No row is broken; captions asked for in words keep them."""
+    world = World(seed=5)
+    export(tmp_path / "scenes", world, 6, resolution=32, captions=captions)
+    found = sources.read(tmp_path / "scenes", limit_broken=0.0)
+    made = [e for i in range(6) for e in examples(world, i, captions=captions, resolution=32)]
+    for read, drawn in zip(found.examples, made, strict=True):
+        for name in ("task", "question", "answer", "options"):
+            assert getattr(read, name) == getattr(drawn, name)
+        assert read.labels["kind"] == drawn.labels["kind"]
+    assert not found.broken and found.rows == len(made)
 
 
 def test_an_empty_folder_is_filled_and_a_full_one_is_kept(tmp_path):

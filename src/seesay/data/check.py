@@ -76,6 +76,8 @@ def check(
 def _report(found: Source, pictures: Mapping[Hashable, _Seen], sheet: str) -> Report:
     facts = [picture.facts for picture in pictures.values() if picture.facts]
     turns = [pair for example in found.examples for pair in pairs(example)]
+    # Captions are no answers to guess, where there are questions too.
+    asked = [example for example in found.examples if example.task != "caption"]
     return Report(
         path=found.path,
         format=found.format,
@@ -90,7 +92,7 @@ def _report(found: Source, pictures: Mapping[Hashable, _Seen], sheet: str) -> Re
         height=spread([each.height for each in facts]),
         questions=_lengths([question for question, _ in turns if question]),
         texts=_lengths([answer for _, answer in turns]),
-        answers=answers(turns),
+        answers=answers([pair for e in asked or found.examples for pair in pairs(e)]),
         slices=_slices(found.examples),
         duplicates=_duplicates(pictures.values()),
         contradictions=_contradictions(found.examples, pictures),

@@ -53,13 +53,18 @@ FORMS = (
     Form("classify", "", "label"),
     Form("classify", "", "kind"),
 )
+# Names of a column whose captions are learned too where a table asks questions in other rows.
+BESIDE = ("caption", "captions")
 # Tasks that learn from the same rows as another.
 SAME_ROWS = {"retrieve": "caption"}
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns that were found: role -> name. `kinds` are the slices to report by."""
+    """The columns that were found: role -> name. `kinds` are the slices to report by.
+
+    Where the form asks, a `caption` among them is for rows that do not.
+    """
 
     form: Form
     found: Mapping[str, str]
@@ -93,6 +98,9 @@ def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
     used = {"image": roles["image"]} | {role: roles[role] for role in form.roles}
     if "options" in roles and form.asks:
         used["options"] = roles["options"]
+    beside = _beside(columns, given) if form.asks and task is None else None
+    if beside is not None and beside not in used.values():
+        used["caption"] = beside
     return Columns(form, used, _kinds(columns, given, set(used.values())))
 
 
@@ -122,9 +130,14 @@ def _named(columns: Sequence[str], role: str) -> str | None:
 def _form(roles: Mapping[str, str], given: set[str], *, task: str | None) -> Form | None:
     task = SAME_ROWS.get(task or "", task)
     forms = [form for form in FORMS if form.task == task] or FORMS
-    fits = (form for form in forms if given <= set(form.roles) <= set(roles))
+    extra = {"caption"} if {"answer", "label"} & given else set()
+    fits = (form for form in forms if given - extra <= set(form.roles) <= set(roles))
     # A column cannot both ask and answer.
     return next((form for form in fits if roles.get(form.asks) != roles[form.truth]), None)
+
+
+def _beside(columns: Sequence[str], given: Mapping[str, str]) -> str | None:
+    return given.get("caption", next((name for name in columns if _plain(name) in BESIDE), None))
 
 
 def _kinds(columns: Sequence[str], given: Mapping[str, str], used: set[str]) -> tuple[str, ...]:

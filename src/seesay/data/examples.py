@@ -38,6 +38,7 @@ class _Item:
     options: tuple[str, ...]
     labels: Mapping[str, str]
     turns: tuple[Turn, ...] = ()
+    task: str = ""  # where it is not the form's
 
 
 @dataclass(slots=True)
@@ -69,12 +70,24 @@ class Reader:
         if form.truth == "conversation":
             turns = turns_of(row.get(found["conversation"]), num_pictures=len(images))
             return _Item(images, group, origin, "", ("",), (), labels, turns)
+        if form.asks and (captions := self._captions(row)):
+            question = "".join(_texts(row.get(found[form.asks])))
+            return _Item(images, group, origin, question, captions, (), labels, task="caption")
         question = _single(row.get(found[form.asks]), form.asks) if form.asks else ""
         truths = self._truths(row.get(found[form.truth]))
         options = _options(row.get(found["options"])) if "options" in found else ()
         if options:
             truths = (_chosen(truths[0], options),)
         return _Item(images, group, origin, question, truths, options, labels)
+
+    def _captions(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """The captions of a row that answers no question; one with a question lacks the answer."""
+        found, form = self.columns.found, self.columns.form
+        if "caption" not in found or _texts(row.get(found[form.truth])):
+            return ()
+        if found[form.truth] in row and _texts(row.get(found[form.asks])):
+            return ()
+        return _texts(row.get(found["caption"]))
 
     def _labels(self, row: Mapping[str, Any]) -> Mapping[str, str]:
         if not self.columns.kinds:
@@ -100,14 +113,19 @@ class Reader:
             return [_example(item, item.turns, self.task or _task(item.turns)) for item in items]
         names, options = {}, ()
         if form.truth in ("label", "kind"):
-            names = _label_names({i.truths[0] for i in items if not i.options}, asked=form.asks)
+            plain = (item for item in items if not (item.options or item.task))
+            names = _label_names({item.truths[0] for item in plain}, asked=form.asks)
             options = tuple(sorted(set(names.values())))
         if form.asks and len(options) > MAX_OPTIONS:
             options = ()
         task = self.task or form.task
         asked = CLASS_QUESTION if form.task == "classify" else ""
         return [
-            _example(item, _turns(item.question or asked, names.get(truth, truth)), task, options)
+            _example(item, _turns(item.question, truth), item.task)
+            if item.task
+            else _example(
+                item, _turns(item.question or asked, names.get(truth, truth)), task, options
+            )
             for item in items
             for truth in item.truths
         ]

@@ -29,9 +29,10 @@ def export(
     """Write `count` pictures of each world from index `start`; return how many of what.
 
     The folder gets `images/000000.png`, … and `train.jsonl` (or another split's name), a row for
-    each caption {image, kind, prompt, caption, boxes} and question {image, kind, question, answer,
-    options, boxes}; a box is {left, top, right, bottom, label} in pixels. It appears whole or not
-    at all. Raises SeesayError where the folder is not empty or cannot be written.
+    each caption {image, kind, question, caption, boxes}, whose question may be empty, and for each
+    question {image, kind, question, answer, options, boxes}; a box is {left, top, right, bottom,
+    label} in pixels. `data.sources.read` takes such a file. It appears whole or not at all. Raises
+    SeesayError where the folder is not empty or cannot be written.
     """
     directory = Path(directory)
     worlds = [world] if isinstance(world, World) else list(world)
@@ -106,10 +107,11 @@ def _examples(world: World, index: int, settings: _Settings) -> list[Example]:
 
 def _row(example: Example, image: str, resolution: int) -> dict[str, Any]:
     row: dict[str, Any] = {"image": image, "kind": example.labels["kind"]}
+    row["question"] = example.question
     if example.task == "caption":
-        row |= {"prompt": example.question, "caption": example.answer}
+        row["caption"] = example.answer
         return row | {"boxes": [_plain(box) for box in boxes(example.scene, resolution)]}
-    row |= {"question": example.question, "answer": example.answer}
+    row["answer"] = example.answer
     row["options"] = list(example.options)
     return row | {"boxes": [_plain(box) for box in example.boxes]}
 
