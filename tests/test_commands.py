@@ -19,7 +19,7 @@ from train import runs
 
 from seesay import cli, machine
 from seesay.model import checkpoint
-from seesay.train import history, setup
+from seesay.train import history, parallel, setup
 
 RECIPE = """\
 # The smallest model there is.
@@ -180,6 +180,16 @@ def test_training_says_where_it_is_and_shows_a_table(tmp_path, folder, recipe, c
         assert word in shown.err
 
 
+def test_of_several_processes_the_first_alone_talks(tmp_path, folder, recipe, capsys, monkeypatch):
+    """What torchrun sets; that there is a second process does not matter to what is said."""
+    monkeypatch.setattr(parallel, "join", lambda: parallel.Ranks(1, 2))
+    monkeypatch.setenv("RANK", "1")
+    asked = ["train", "--data", folder, "--recipe", recipe, "--out", tmp_path / "run"]
+    assert cli.main([str(word) for word in asked]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "") and not (tmp_path / "run").exists()
+
+
 def test_runs_are_numbered_where_no_folder_is_given(tmp_path, folder, recipe, seesay, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "001").mkdir(parents=True)
@@ -192,6 +202,20 @@ def test_a_folder_with_a_run_is_not_overwritten(trained, folder, recipe, seesay)
     said = seesay("train", "--data", folder, "--recipe", recipe, "--out", trained, code=2)
     assert f"{trained}: this folder holds a run already" in said and "--resume" in said
     assert runs.differing(before, runs.state(trained)) == []
+
+
+def test_a_checkpoint_is_no_run_to_go_on_with(tmp_path, trained, seesay):
+    """Copied elsewhere under a name of its own, or where it lies."""
+    lies, copied = checkpoint.find(trained), tmp_path / "best"
+    shutil.copytree(lies, copied)
+    for place, mend in ((copied, "copy it to RUN/checkpoints/00000002"), (lies, f"out {trained}")):
+        said = seesay("train", "--resume", "--out", place, "--steps", 3, code=2)
+        assert f"{place}: this is a checkpoint, not the folder of a run" in said and mend in said
+        assert not (place / "checkpoints").exists() and not (place / "log.jsonl").exists()
+    # What it says to do works.
+    shutil.copytree(tmp_path / "best", tmp_path / "run" / "checkpoints" / "00000002")
+    seesay("train", "--resume", "--out", tmp_path / "run", "--steps", 3, "--quiet")
+    assert checkpoint.find(tmp_path / "run").name == "00000003"
 
 
 def test_ctrl_c_saves_and_resume_goes_on(tmp_path, folder, recipe, seesay):
@@ -424,6 +448,8 @@ def test_a_run_without_data_or_an_end(tmp_path, seesay, folder):
     out = tmp_path / "run"
     assert "give --minutes or --steps" in seesay("train", "--data", folder, "--out", out, code=2)
     assert "does not exist" in seesay("train", "--resume", "--out", out, code=2)
+    unnamed = seesay("train", "--resume", "--steps", 1, code=2)
+    assert "--resume without --out" in unnamed and "say which run" in unnamed
     alone = seesay("train", "--columns", "image=a", "--steps", 1, "--out", out, code=2)
     assert "--columns without --data" in alone and not out.exists()
 

@@ -37,6 +37,7 @@ def demo(
     from seesay import config
     from seesay import train as training
     from seesay.commands import measure
+    from seesay.train import parallel
 
     table = config.load(config.shipped("demo"))
     settings = [f"train.minutes={minutes}", f"train.seed={seed}", *(set_ or ())]
@@ -48,8 +49,9 @@ def demo(
             recipe, out=out, quiet=quiet, sampler=lambda run: measure.sampler(run, parts[""])
         )
     except training.Interrupted:
-        again = f"seesay train --resume --out {shlex.quote(str(out))}"
-        print(f"stopped and saved; go on with: {again}", file=sys.stderr)
+        if parallel.talks():
+            again = f"seesay train --resume --out {shlex.quote(str(out))}"
+            print(f"stopped and saved; go on with: {again}", file=sys.stderr)
         return 130
     if run.ranks.first:
         measure.report(run, parts, json=json, quiet=quiet)

@@ -59,10 +59,13 @@ def train(
     from seesay import config
     from seesay import train as training
     from seesay.commands import measure
-    from seesay.train import auto
+    from seesay.train import auto, parallel
 
+    if resume and out is None:
+        fix = "say which run to go on with: --out and its folder"
+        raise RecipeError("--resume without --out", where="--resume", fix=fix)
     out = out or _fresh(Path("runs"))
-    say = _silent if quiet else _say
+    say = _silent if quiet or not parallel.talks() else _say
     if resume:
         table = _resumed(out)
     else:
@@ -85,7 +88,9 @@ def train(
             sampler=lambda run: measure.sampler(run, held),
         )
     except training.Interrupted:
-        _say(f"stopped and saved; go on with: seesay train --resume --out {shlex.quote(str(out))}")
+        if parallel.talks():
+            again = f"seesay train --resume --out {shlex.quote(str(out))}"
+            _say(f"stopped and saved; go on with: {again}")
         return 130
     if run.ranks.first:
         measure.report(run, {"": held}, json=json, quiet=quiet)
@@ -101,9 +106,10 @@ def _fresh(folder: Path) -> Path:
 
 def _resumed(out: Path) -> dict[str, Any]:
     """The recipe of the run in a folder."""
+    from seesay import train as training
     from seesay.model import checkpoint
 
-    return checkpoint.open_config(checkpoint.find(out))["recipe"]
+    return checkpoint.open_config(training.last(out))["recipe"]
 
 
 def _refuse_to_overwrite(out: Path) -> None:

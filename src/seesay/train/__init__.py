@@ -6,6 +6,7 @@ from pathlib import Path
 from seesay.config import Recipe
 from seesay.data.order import Steps
 from seesay.data.text import Text
+from seesay.errors import CheckpointError
 from seesay.model import checkpoint
 from seesay.model.families import Prefix
 from seesay.records import Example
@@ -13,7 +14,7 @@ from seesay.train import parallel, preflight, setup
 from seesay.train.loop import Interrupted, Run, fit
 from seesay.train.progress import Progress, history
 
-__all__ = ["Interrupted", "Run", "fit", "history", "train"]
+__all__ = ["Interrupted", "Run", "fit", "history", "last", "train"]
 
 
 def train(
@@ -33,25 +34,42 @@ def train(
         resume: go on from the folder's last checkpoint.
         sampler: makes of a run what says a sample answer now and then.
     """
-    last = checkpoint.find(out) if resume else None
-    text = Text.open(last) if last is not None else None
+    stood = last(out) if resume else None
+    text = Text.open(stood) if stood is not None else None
     run = setup.prepare(recipe, out=out, examples=examples, text=text, device=device)
-    step = int(last.name) if last is not None else 0
+    step = int(stood.name) if stood is not None else 0
     progress = None
     if run.ranks.first:
         tensorboard = recipe.train.tensorboard
         progress = Progress(out, quiet=quiet, tensorboard=tensorboard, resumed=step)
         progress.say(setup.describe(run))
     try:
-        if last is None:
+        if stood is None:
             _preflight(run, progress)
         run.sample = sampler(run)
-        fit(run, progress, resume=last / "resume" if last is not None else None)
+        fit(run, progress, resume=stood / "resume" if stood is not None else None)
     finally:
         if progress is not None:
             progress.close()
         parallel.leave()
     return run
+
+
+def last(out: Path) -> Path:
+    """The checkpoint a run's folder goes on from.
+
+    Raises:
+        CheckpointError: there is none, or the folder is itself a checkpoint, not a run.
+    """
+    found = checkpoint.find(out)
+    if found.parent != out / "checkpoints":
+        step = checkpoint.open_config(found).get("step", 0)
+        fix = f"copy it to RUN/checkpoints/{step:08}, then give --resume --out RUN"
+        if found.parent.name == "checkpoints":
+            fix = f"give the run's: --resume --out {found.parent.parent}"
+        what = "this is a checkpoint, not the folder of a run"
+        raise CheckpointError(what, where=str(out), fix=fix)
+    return found
 
 
 def _preflight(run: Run, progress: Progress | None) -> None:

@@ -21,6 +21,11 @@ class Ranks:
         return self.rank == 0
 
 
+def talks() -> bool:
+    """Whether this process is the one that talks, asked before they join."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def join() -> Ranks:
     """Join the processes torchrun started; alone where it did not."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
