@@ -243,6 +243,7 @@ def test_the_card_says_what_was_trained_and_holds_the_recipe(tmp_path, folder):
     text = (checkpoint.find(tmp_path) / "README.md").read_text()
     assert f"{sum(p.numel() for p in run.model.parameters()):,} parameters" in text
     assert str(folder) in text and "steps 2" in text and "Not measured yet" in text
+    assert "`seesay train` and `seesay demo` write them here when they end" in text
     toml = text.partition("```toml\n")[2].partition("```")[0]
     assert config.recipe(tomllib.loads(toml)) == settings
 

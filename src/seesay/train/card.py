@@ -38,7 +38,8 @@ Family `{recipe.model.family}`, {parameters:,} parameters, trained from nothing 
 ## Scores
 
 {_MARK}
-Not measured yet: `seesay eval FOLDER --data YOUR_TEST_DATA` writes them here.
+Not measured yet: `seesay train` and `seesay demo` write them here when they end. To measure at any
+time, and on any data: `seesay eval FOLDER --data YOUR_TEST_DATA`, which prints them.
 {_MARK}
 
 ## Recipe
