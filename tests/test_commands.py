@@ -278,6 +278,26 @@ def test_eval_on_drawn_pictures(trained, seesay):
     assert {"answers", "captions"} <= made["scores"].keys()
 
 
+def test_eval_leaves_out_what_is_broken_where_it_is_told_to(tmp_path, trained, capsys, seesay):
+    place = runs.pictures(tmp_path / "data", 10)
+    (place / "003.txt").write_text("")
+    (place / "004.png").write_bytes((place / "004.png").read_bytes()[:50])
+    told = seesay("eval", trained, "--data", place, code=2)
+    assert "1 of 10 rows are broken" in told and "eval: --limit-broken 0.2" in told
+    (place / "003.txt").write_text("red")
+    told = seesay("eval", trained, "--data", place, "--quiet", code=2)
+    assert "1 of 10 examples have pictures that cannot be read" in told and "data check" in told
+    (place / "003.txt").write_text("")
+    asked = ["eval", str(trained), "--data", str(place), "--limit-broken", "0.2", "--json"]
+    assert cli.main(asked) == 0
+    shown = capsys.readouterr()
+    assert one_object(shown.out)["scores"]["captions"]["n"] == 8
+    assert "left out: " in shown.err and "003" in shown.err and "004.png" in shown.err
+    assert cli.main([*asked, "--quiet"]) == 0 and capsys.readouterr().err == ""
+    told = seesay("eval", trained, "--data", place, "--limit-broken", "1.2", code=2)
+    assert "--limit-broken" in told
+
+
 def test_exported_scenes_are_data(tmp_path, recipe, seesay):
     world, out = tmp_path / "world", tmp_path / "run"
     splits = ["--split", "train", "--split", "test"]

@@ -184,7 +184,7 @@ def test_given_columns(table):
     )
     assert "no picture column among 'foto', 'frage', 'antwort', 'text'" in refusal(path)
     said = refusal(path, columns={"image": "foto", "question": "frage"})
-    assert "a question but no answer" in said and 'columns = { answer = "..." }' in said
+    assert "a question but no answer" in said and "--columns answer=NAME (in a recipe: " in said
 
 
 def test_no_header_is_told(table):
@@ -391,9 +391,10 @@ def test_too_many_broken_rows(table):
     said = refusal(path)
     assert f"{path}: 8 of 10 rows are broken (80.0%); the limit is 5.0%:" in said
     assert f"{path}:2: no picture 'gone0.png'" in said and "and 3 more" in said
-    assert f"pictures are looked for in {path.parent}; say root = ..." in said
+    assert f"pictures are looked for in {path.parent}: put the table where they" in said
     said = refusal(table("image,caption\nimages/0000.png,\n"))
     assert "1 of 1 rows" in said and "limit_broken = 0.2" in said
+    assert "--set data.limit_broken=0.2" in said and "--limit-broken 0.2" in said
 
 
 def test_pictures_that_are_not_right(table, tmp_path):

@@ -13,12 +13,13 @@ from seesay import config, predict
 from seesay import evaluate as evaluation
 from seesay import report as reports
 from seesay.commands.options import print_json
+from seesay.errors import DataError
 from seesay.evaluate import Evaluation
 from seesay.model import checkpoint
 from seesay.model.families import Prefix
 from seesay.predict import Prompt, SeesayPredictor
 from seesay.records import Example
-from seesay.train import Run, card, history
+from seesay.train import Run, auto, card, history
 
 
 def command() -> str:
@@ -77,21 +78,44 @@ def measure(
 
 
 def examples(
-    data: str, *, columns: Mapping[str, str], limit: int | None, seed: int
+    data: str,
+    *,
+    columns: Mapping[str, str],
+    limit: int | None,
+    limit_broken: float,
+    seed: int,
+    quiet: bool = False,
 ) -> Sequence[Example]:
-    """The examples of a data set, or `limit` of them; `scenes` draws some never trained on."""
+    """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
+
+    Raises:
+        DataError: more than `limit_broken` of the rows, or of the examples, cannot be read.
+    """
     if data == "scenes":
         from seesay.config import SourceConfig
-        from seesay.train import auto
 
         return auto.drawn(SourceConfig(), seed=seed, split="test")[:limit]
     from seesay.data import sources
 
-    found = sources.read(data, columns=columns or None).examples
-    if limit is None or limit >= len(found):
-        return found
-    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(found))[:limit]
-    return [found[i] for i in sorted(chosen)]
+    say = _silent if quiet else _say
+    read = sources.read(data, columns=columns or None, limit_broken=limit_broken)
+    for broken in read.broken[: sources.SHOWN]:
+        say(f"  left out: {broken.origin}: {broken.why}")
+    if len(read.broken) > sources.SHOWN:
+        say(f"  left out: {len(read.broken) - sources.SHOWN} more broken rows")
+    found = read.examples
+    if limit is not None and limit < len(found):
+        chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(found))[:limit]
+        found = [found[i] for i in sorted(chosen)]
+    kept = auto.readable(found, say=say)
+    if len(found) - len(kept) > limit_broken * len(found):
+        raise DataError(
+            f"{len(found) - len(kept)} of {len(found)} examples have pictures that cannot be read; "
+            f"the limit is {limit_broken:.1%}",
+            where=data,
+            fix=f"run `seesay data check` on it, or {sources.MORE_BROKEN}",
+        )
+    return kept
 
 
 def report(
@@ -135,6 +159,14 @@ def show(made: Evaluation, *, json: bool) -> None:
         print_json(made.as_dict())
     else:
         Console().print(made.table())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _silent(text: str) -> None:
+    pass
 
 
 def _progress(done: int, total: int) -> None:

@@ -150,7 +150,7 @@ def _no_picture(columns: Sequence[str], where: str) -> DataError:
     if any("." in name or "/" in name for name in columns):
         fix = "the first row looks like data: write a header before it, such as image,caption"
     else:
-        fix = f"say which it is: columns = {{ image = ... }}; {_known('image')}"
+        fix = f"say which it is: {_said('image')}; {_known('image')}"
     return DataError(f"no picture column among {_listed(columns)}", where=where, fix=fix)
 
 
@@ -164,8 +164,12 @@ def _no_text(columns: Sequence[str], roles: Mapping[str, str], *, task: str | No
         there = next(role for role in half.roles if role in roles)
         what += f": a {there} but no {', '.join(missing)}"
     needed = "; or ".join(map(str, forms))
-    fix = f'needed: {needed}. Say which is which: columns = {{ {missing[0]} = "..." }}'
+    fix = f"needed: {needed}. Say which is which: {_said(missing[0])}"
     return DataError(what, where=where, fix=fix)
+
+
+def _said(role: str) -> str:
+    return f'--columns {role}=NAME (in a recipe: columns = {{ {role} = "NAME" }})'
 
 
 def _known(role: str) -> str:

@@ -22,6 +22,9 @@ __all__ = ["Broken", "Source", "read"]
 FILES = (*tables.READERS, ".tar")
 PACKED = (".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
 SHOWN = 5  # reasons that an error lists
+MORE_BROKEN = (
+    "allow more: limit_broken = 0.2 (train: --set data.limit_broken=0.2; eval: --limit-broken 0.2)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +156,9 @@ def _too_many(table: Table, broken: list[Broken], rows: int, *, limit: float,
               root: str) -> DataError:  # fmt: skip
     reasons = "".join(f"\n    {each.origin}: {each.why}" for each in broken[:SHOWN])
     more = f"\n    and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-    fix = "mend or delete them, or allow more: limit_broken = 0.2"
+    fix = f"mend or delete them, or {MORE_BROKEN}"
     if 2 * sum("no picture '" in each.why for each in broken) > len(broken):
-        fix = f"pictures are looked for in {root}; say root = ... if they are elsewhere"
+        fix = f"pictures are looked for in {root}: put the table where they are named from"
     return DataError(
         f"{len(broken)} of {rows} rows are broken ({len(broken) / rows:.1%}); "
         f"the limit is {limit:.1%}:{reasons}{more}",
