@@ -298,6 +298,17 @@ def test_eval_leaves_out_what_is_broken_where_it_is_told_to(tmp_path, trained, c
     assert "--limit-broken" in told
 
 
+def test_what_is_piped_has_no_broken_lines(tmp_path, trained, folder, seesay, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    long = "images/" + "picture" * 20 + ".png"
+    source = written(tmp_path, f"image,caption\nimages/000.png,red\n{long},red\n")
+    printed = seesay("data", "check", source)
+    assert f"  {source}:3: no picture '{long}'\n" in printed
+    scores = seesay("eval", trained, "--data", folder, "--quiet").splitlines()
+    assert [line.split()[0] for line in scores] == [
+        "score", "captions", "cider", "bleu4", "rouge_l"]  # fmt: skip
+
+
 def test_exported_scenes_are_data(tmp_path, recipe, seesay):
     world, out = tmp_path / "world", tmp_path / "run"
     splits = ["--split", "train", "--split", "test"]

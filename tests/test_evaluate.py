@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seesay.errors import CapabilityError, DataError, SeesayError
-from seesay.evaluate import Evaluation, evaluate, merge
+from seesay.evaluate import Evaluation, Score, evaluate, merge
 from seesay.metrics.intervals import wilson
 from seesay.predict import Answer, Predictor
 from seesay.records import Example, Origin, Turn
@@ -315,6 +315,24 @@ def test_table():
     text = console.export_text()
     for part in ("answers", "100.0 %", "60", "blank", "question", "chance", "50.0 %", "matching"):
         assert part in text
+
+
+def test_a_demos_table_fits_a_plain_terminal():
+    from rich.console import Console
+
+    full = Score(1.0, 0.99, 1.0, 60_000)
+    names = ("captions", "answers", "matching", "answers_held_out")
+    kinds = ("blank", "shuffled", "question", "chance")
+    made = Evaluation(
+        scores=dict.fromkeys(names, full),
+        controls={f"{name}_{kind}": full for name in names for kind in kinds},
+    )
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(made.table())
+    head, *rows = console.export_text().splitlines()
+    assert [row.split()[0] for row in rows] == list(names)
+    assert head.split() == ["score", "value", "95", "%", "interval", "n", *kinds]
+    assert all(row.count("100.0 %") == 6 and "60,000" in row for row in rows)
 
 
 def test_an_empty_evaluation_is_plain():

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from seesay.commands.options import pairs, print_json
+from seesay.commands.options import console, pairs, print_json
 
 
 def check(
@@ -41,7 +41,7 @@ def check(
     if json:
         print_json(report.as_dict())
     else:
-        report.render()
+        report.render(console())
 
 
 def _progress(done: int, total: int) -> None:

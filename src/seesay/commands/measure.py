@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from seesay import config, predict
 from seesay import evaluate as evaluation
 from seesay import report as reports
-from seesay.commands.options import print_json
+from seesay.commands.options import console, print_json
 from seesay.errors import DataError
 from seesay.evaluate import Evaluation
 from seesay.model import checkpoint
@@ -158,7 +157,7 @@ def show(made: Evaluation, *, json: bool) -> None:
     if json:
         print_json(made.as_dict())
     else:
-        Console().print(made.table())
+        console().print(made.table())
 
 
 def _say(text: str) -> None:

@@ -4,9 +4,15 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seesay.errors import RecipeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Columns of a line that a file or another program reads: nothing is to be broken there.
+ENDLESS = 100_000
 
 
 def pairs(values: Sequence[str] | None, *, option: str) -> dict[str, str]:
@@ -44,6 +50,14 @@ def span(text: str, *, option: str) -> tuple[int, int]:
         fix = f"did you mean {high}-{low}?"
         raise RecipeError(f"the range ends at {high}, below {low}", where=option, fix=fix)
     return int(low), int(high)
+
+
+def console() -> "Console":
+    """Where tables are printed: as wide as the terminal, and without an end where there is none."""
+    from rich.console import Console
+
+    shown = Console()
+    return shown if shown.is_terminal else Console(width=ENDLESS)
 
 
 def print_json(result: Any) -> None:

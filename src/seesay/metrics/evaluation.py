@@ -71,7 +71,8 @@ class Evaluation:
         from rich.table import Table
 
         kinds = list(dict.fromkeys(k for name in self.scores for k in self.controls_of(name)))
-        table = Table(box=None, pad_edge=False, header_style="dim")
+        # One space between columns: a demo's scores are then no wider than a plain terminal.
+        table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="dim")
         table.add_column("score", overflow="fold")
         for heading in ("value", "95 % interval", "n", *kinds):
             table.add_column(heading, justify="right", no_wrap=True)
