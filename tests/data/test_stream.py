@@ -213,6 +213,13 @@ def test_a_stage_lasts_until_its_share_of_training():
     assert streamed().stage(0.0) is None
 
 
+def test_a_last_stage_holds_to_the_very_end():
+    """A run timed by minutes may ask for a batch when its time is just over."""
+    first, last = StageConfig(until=0.5, questions=1), StageConfig(until=1.0, captions=0)
+    made = streamed(stages=[first, last])
+    assert [made.stage(progress) for progress in (0.4, 0.5, 0.9999, 1.0)] == [first, *[last] * 3]
+
+
 @pytest.mark.parametrize("rules", [
     {"questions": 1}, {"captions": 0}, {"objects": (2, 2)}, {"kinds": {"count": 1.0}},
     {"caption_styles": ("count",)}, {"captions": 2, "questions": 0, "objects": (1, 1)},

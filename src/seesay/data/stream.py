@@ -196,8 +196,8 @@ class Stream(Dataset):
         self.weights = tuple(source.weight for source in config.sources)
 
     def stage(self, progress: float) -> StageConfig | None:
-        """The stage of the curriculum at a share of training."""
-        return next((s for s in self.config.stages if progress < s.until), None)
+        """The stage of the curriculum at a share of training; one until 1.0 holds there too."""
+        return next((s for s in self.config.stages if progress < s.until or s.until == 1.0), None)
 
     def __getitem__(self, key: tuple[int, float]) -> Batch:
         step, progress = key
