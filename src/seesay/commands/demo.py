@@ -55,8 +55,9 @@ def demo(
         return 130
     if run.ranks.first:
         measure.report(run, parts, json=json, quiet=quiet)
+        _leave_pictures(out, parts[""])
         if not (quiet or json):
-            _show(out, parts[""])
+            _say_how_to_ask(out)
     return None
 
 
@@ -83,8 +84,8 @@ def _clear(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def _show(out: Path, examples: "list[Example]") -> None:
-    """Leave a few pictures to ask about, and say how."""
+def _leave_pictures(out: Path, examples: "list[Example]") -> None:
+    """A few pictures to ask about."""
     import numpy as np
     from PIL import Image
 
@@ -94,6 +95,9 @@ def _show(out: Path, examples: "list[Example]") -> None:
     for number, pixels in enumerate(list(pictures.values())[:4]):
         assert isinstance(pixels, np.ndarray)
         Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def _say_how_to_ask(out: Path) -> None:
     place = shlex.quote(str(out))
     print(f"ask it yourself: seesay ask {place} {place}/pictures/0.png", file=sys.stderr)
     print(f"  or: seesay ask {place} {place}/pictures/0.png 'how many things are there'",
