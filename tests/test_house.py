@@ -1,4 +1,4 @@
-"""The house: layers, sizes, names, commands and papers are what DESIGN and the README say."""
+"""The house: layers, sizes, names, commands and pages are what the README and the docs say."""
 
 import ast
 import importlib.metadata

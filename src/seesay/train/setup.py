@@ -57,7 +57,7 @@ def prepare(
         model=model.to(place),
         device=place,
         dtype=dtype,
-        # On CPUs the written-out attention is the faster one at these lengths (DESIGN, measured).
+        # On CPUs, attention written out was measured to be the faster one at these lengths.
         fused=place.type != "cpu" if fused is None else fused,
         ranks=ranks,
     )
