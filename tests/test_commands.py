@@ -259,6 +259,16 @@ def test_pictures_that_do_not_decode_are_skipped_where_few(tmp_path, recipe, cap
     assert "1 broken rows left out" in said and "003.png" in said
 
 
+def test_one_broken_picture_does_not_stop_batches_of_one(tmp_path, recipe, capsys):
+    place = runs.pictures(tmp_path / "data", 12)
+    (place / "003.png").write_bytes((place / "003.png").read_bytes()[:50])
+    asked = ["train", "--data", str(place), "--recipe", str(recipe), "--set", "train.batch=1"]
+    asked += ["--steps", "24", "--out", str(tmp_path / "run"), "--dev", str(place)]
+    assert cli.main(asked) == 0
+    assert "skipped: " in capsys.readouterr().err
+    assert len(history(tmp_path / "run")) == 24
+
+
 # Measuring and asking.
 
 

@@ -421,9 +421,24 @@ def test_pictures_are_decoded_once(tmp_path, monkeypatch):
 # Errors come as they are.
 
 
+def test_a_batch_whose_pictures_all_break_is_made_of_a_later_one(broken):
+    """The broken picture is told once, in its turn; every step has rows."""
+    examples, path = broken
+    damaged = [streamed(filed(examples), batch=1)[step, 0.0] for step in range(8)]
+    path.write_bytes(layouts.png(5))
+    mended = [streamed(filed(examples), batch=1)[step, 0.0] for step in range(9)]
+    (lost,) = (i for i in range(8) if "train.csv:7" in mended[i].origins[0])
+    assert [len(batch.skipped) for batch in damaged] == [int(i == lost) for i in range(8)]
+    assert "train.csv:7: " in damaged[lost].skipped[0]
+    for step in range(8):
+        there = mended[step + 1 if step == lost else step]
+        assert_same(replace(damaged[step], skipped=()), there)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_comes_whole_and_in_its_turn(broken, workers):
+def test_an_error_comes_whole_and_in_its_turn(broken, workers, monkeypatch):
     """The batches before it come first."""
+    monkeypatch.setattr(stream, "LATER", 0)
     examples, _ = broken
     whole = [e for e in examples if e.origin.row != 7]
     intact = [streamed(filed(whole), batch=1)[step, 0.0].origins for step in range(4)]

@@ -38,6 +38,8 @@ class Fit:
         return self.row_tokens - self.picture_tokens
 
 
+# A batch none of whose pictures can be read is made of a later one's, at most so many steps on.
+LATER = 16
 # A scene that no wanted kind of question can ask about is passed over for another, so many times.
 TRIES = 16
 
@@ -201,7 +203,19 @@ class Stream(Dataset):
 
     def __getitem__(self, key: tuple[int, float]) -> Batch:
         step, progress = key
-        stage = self.stage(progress)
+        rows, skipped = self._rows(step, self.stage(progress))
+        if not rows:
+            rows = self._instead(step, self.stage(progress), skipped)
+        made = collate(
+            rows,
+            picture_token=self.text.picture,
+            picture_tokens=self.fit.picture_tokens,
+            pad=self.text.pad,
+        )
+        return replace(made, skipped=tuple(skipped))
+
+    def _rows(self, step: int, stage: StageConfig | None) -> tuple[list[Row], list[str]]:
+        """This rank's rows of a step, and why others that belong to it are not there."""
         places = order.shares(step, batch=self.batch * self.ranks, weights=self.weights)
         # A stretch, not every n-th row: sources take turns, and each rank needs its mix of them.
         own = places[self.rank * self.batch : (self.rank + 1) * self.batch]
@@ -210,19 +224,20 @@ class Stream(Dataset):
             row = self._row(source, index, stage, skipped)
             if row is not None:
                 rows.append(row)
-        if not rows:
+        return rows, skipped
+
+    def _instead(self, step: int, stage: StageConfig | None, skipped: Sequence[str]) -> list[Row]:
+        """Rows of a later step. How much may be broken is for training to say, which counts it."""
+        later = (self._rows(step + ahead, stage)[0] for ahead in range(1, LATER + 1))
+        rows = next(filter(None, later), None)
+        if rows is None:
             raise DataError(
-                f"none of the {len(skipped)} pictures of a batch could be read",
+                f"none of the {len(skipped)} pictures of a batch could be read, nor any of the "
+                f"{LATER} batches after it",
                 where=skipped[0].splitlines()[0],
                 fix="run `seesay data check` on the data",
             )
-        made = collate(
-            rows,
-            picture_token=self.text.picture,
-            picture_tokens=self.fit.picture_tokens,
-            pad=self.text.pad,
-        )
-        return replace(made, skipped=tuple(skipped))
+        return rows
 
     def _row(
         self, source: int, index: int, stage: StageConfig | None, skipped: list[str]
