@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before anything imports seesay: from here on every annotated function of it is checked.
 _hook = jaxtyping.install_import_hook("seesay", "typecheck.checked")
@@ -20,6 +21,12 @@ import torch  # noqa: E402
 from seesay.machine import cores  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+
+# A busy machine is no reason to fail.
+settings.register_profile(
+    "seesay", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("seesay")
 
 torch.set_num_threads(cores())
 

@@ -55,7 +55,7 @@ class VisionConfig:
     stem: Literal["patch", "conv"] = "conv"
     patch: Size = 8
     stem_widths: Annotated[tuple[Size, ...], Field(min_length=1, max_length=8)] = (32, 64, 128)
-    stem_residuals: tuple[Count, ...] = (0, 1, 1)
+    stem_residuals: tuple[Count, ...] = (1, 1, 1)
     activation: Activation = "relu_squared"
     norms: Norm = "plain"
     head_norm: NormOrNone = "plain"
@@ -96,9 +96,9 @@ class TextConfig:
     depth: Annotated[int, Field(ge=0, le=1000)] = 4
     num_heads: Size = 4
     num_kv_heads: Size | None = None
-    mlp_ratio: Positive = 3.0
-    activation: Activation = "relu_squared"
-    gated: bool = False
+    mlp_ratio: Positive = 2.0
+    activation: Activation = "silu"
+    gated: bool = True
     norms: Norm = "plain"
     head_norm: NormOrNone = "plain"
     positions: Literal["rotary", "learned"] = "rotary"
@@ -122,6 +122,8 @@ class ModelConfig:
     """Which family, and its parts."""
 
     family: Literal["prefix"] = "prefix"
+    # Classes of each attribute of a patch, where patches are labelled too (`scenes`: 9, 8, 2, 3).
+    patch_classes: tuple[Size, ...] = ()
     vision: VisionConfig = field(default_factory=VisionConfig)
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -207,8 +209,8 @@ class TrainConfig:
     batch: Size = 64
     accumulate: Size = 1
     optimizer: Literal["muon", "adamw"] = "muon"
-    learning_rate: Positive = 0.01
-    convolution_learning_rate: Positive = 0.02
+    learning_rate: Positive = 0.005
+    convolution_learning_rate: Positive = 0.05
     adamw_learning_rate: Positive = 0.003
     momentum: Decay = 0.95
     betas: tuple[Decay, Decay] = (0.9, 0.95)
@@ -217,6 +219,7 @@ class TrainConfig:
     decay: Share = 0.6
     final: Share = 0.02
     clip: Annotated[float, Field(ge=0)] = 1.0
+    patch_weight: Annotated[float, Field(ge=0)] = 0.0
     ema: Decay = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     fused: bool | None = None
@@ -239,6 +242,9 @@ class Recipe:
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
+        if self.train.patch_weight and not self.model.patch_classes:
+            raise ValueError("train.patch_weight weighs labels of patches, but model.patch_classes "
+                             "names none")  # fmt: skip
         if self.data.row_tokens > self.model.text.context:
             raise ValueError(f"data.row_tokens is {self.data.row_tokens}, more than the "
                              f"{self.model.text.context} of model.text.context")  # fmt: skip

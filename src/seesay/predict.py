@@ -221,8 +221,8 @@ class SeesayPredictor:
         asked = _asked(prompt)
         documents = [self.text.encode((*asked, Turn("assistant", option))) for option in options]
         for document in documents:
-            self._check_length(len(document), prompt, "shorten the question or the option")
-        lengths = [len(document) for document in documents]
+            self._check_length(document.num_inputs, prompt, "shorten the question or the option")
+        lengths = [document.num_inputs for document in documents]
         rows = split(lengths, room=max(*lengths, OPTION_TOKENS))
         return [tuple(documents[i] for i in row) for row in rows]
 

@@ -94,6 +94,8 @@ class Batch:
     documents_BT: Tensor  # int64; 0 for pictures, 1.. for documents of the row, -1 for padding
     groups_BT: Tensor  # int64; which group of pictures of the row, -1 for padding
     pictures_NCHW: Tensor  # uint8, RGB, in the order of the picture tokens (row by row)
+    # int64; the class of each patch by attribute, -1 where unknown; None where no row has any.
+    labels_NAP: Tensor | None = None
     origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
     # Why rows that should be here are not: pictures that do not decode.
     skipped: tuple[str, ...] = ()

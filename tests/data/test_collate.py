@@ -39,23 +39,24 @@ def packed(*rows: Row) -> Batch:
 
 
 def test_a_row_spelled_out():
-    """Two pictures, then documents of 3 and 2 tokens, then padding."""
-    row = Row(pictures(2), (document([5, 6, 7], [0, 0, 1]), document([8, 9])), "a.csv:7")
+    """Two pictures, then documents whose learned last token is only a target, then padding."""
+    row = Row(pictures(2), (document([5, 6, 7], [0, 0, 1]), document([8, 9], [0, 0])), "a.csv:7")
     batch = packed(row)
-    rest = [0] * (ROUND - 11)
-    less = [-1] * (ROUND - 11)
-    assert batch.tokens_BT.tolist() == [[1, 1, 1, 1, 1, 1, 5, 6, 7, 8, 9, *rest]]
-    assert batch.targets_BT.tolist() == [[-1, -1, -1, -1, -1, -1, -1, 7, -1, 9, -1, *less]]
-    assert batch.positions_BT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 6, 7, *rest]]
-    assert batch.documents_BT.tolist() == [[0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, *less]]
-    assert batch.groups_BT.tolist() == [[0] * 11 + less]
+    rest = [0] * (ROUND - 10)
+    less = [-1] * (ROUND - 10)
+    assert batch.tokens_BT.tolist() == [[1, 1, 1, 1, 1, 1, 5, 6, 8, 9, *rest]]
+    assert batch.targets_BT.tolist() == [[-1, -1, -1, -1, -1, -1, -1, 7, -1, -1, *less]]
+    assert batch.positions_BT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 6, 7, *rest]]
+    assert batch.documents_BT.tolist() == [[0, 0, 0, 0, 0, 0, 1, 1, 2, 2, *less]]
+    assert batch.groups_BT.tolist() == [[0] * 10 + less]
     assert batch.origins == ("a.csv:7",) and batch.skipped == ()
 
 
 def test_the_last_token_of_a_document_has_no_target_in_the_next():
     """The next document begins with a token to learn, which nothing before it may predict."""
-    batch = packed(Row(pictures(1), (document([5, 6]), document([7, 8], [1, 1]))))
-    assert batch.targets_BT[0, PICTURE_TOKENS : PICTURE_TOKENS + 4].tolist() == [6, -1, 8, -1]
+    batch = packed(Row(pictures(1), (document([5, 6], [0, 0]), document([7, 8], [1, 1]))))
+    assert batch.tokens_BT[0, PICTURE_TOKENS : PICTURE_TOKENS + 4].tolist() == [5, 6, 7, PAD]
+    assert batch.targets_BT[0, PICTURE_TOKENS : PICTURE_TOKENS + 4].tolist() == [-1, -1, 8, -1]
 
 
 def test_pictures_are_in_the_order_of_the_rows_and_channels_first():
@@ -69,7 +70,7 @@ def test_pictures_are_in_the_order_of_the_rows_and_channels_first():
 
 
 def test_rows_without_pictures_begin_at_position_0():
-    batch = packed(Row(pictures(0), (document([5, 6]),)))
+    batch = packed(Row(pictures(0), (document([5, 6], [0, 0]),)))
     assert len(batch.pictures_NCHW) == 0
     assert batch.tokens_BT[0, :3].tolist() == [5, 6, PAD]
     assert batch.positions_BT[0, :2].tolist() == [0, 1]
@@ -123,11 +124,13 @@ def test_each_document_comes_back_from_its_number(plan):
         prefix = len(row.pictures) * PICTURE_TOKENS
         for number, own in enumerate(row.documents, start=1):
             place = batch.documents_BT[b] == number
-            assert batch.tokens_BT[b, place].tolist() == own.tokens.tolist()
-            assert batch.positions_BT[b, place].tolist() == list(range(prefix, prefix + len(own)))
+            read = own.num_inputs
+            assert batch.tokens_BT[b, place].tolist() == own.tokens[:read].tolist()
+            assert batch.positions_BT[b, place].tolist() == list(range(prefix, prefix + read))
             targets = batch.targets_BT[b, place].tolist()
-            wanted = np.where(own.learned, own.tokens, -1)[1:].tolist()
-            assert targets == [*wanted, -1]
+            wanted = [*np.where(own.learned, own.tokens, -1)[1:].tolist(), -1]
+            assert targets == wanted[:read]
+            assert sum(target >= 0 for target in targets) == own.learned[1:].sum()
         pictures_at = batch.documents_BT[b] == 0
         assert (batch.tokens_BT[b, pictures_at] == PICTURE).all()
         assert (batch.targets_BT[b, pictures_at] == -1).all()
@@ -203,14 +206,25 @@ def test_fill_takes_whatever_still_fits_in_order(plan, room):
     taken = fill(documents, room=room)
     left, at = room, 0
     for own in documents:
-        if len(own) <= left:
+        if own.num_inputs <= left:
             assert taken[at] is own
-            left, at = left - len(own), at + 1
+            left, at = left - own.num_inputs, at + 1
     assert len(taken) == at
-    assert sum(map(len, taken)) <= room
+    assert sum(own.num_inputs for own in taken) <= room
 
 
 def test_fill_passes_over_what_does_not_fit():
     small, large, last = document([5]), document([5] * 9), document([6, 7])
     assert fill([small, large, last], room=3) == (small, last)
-    assert fill([large], room=8) == ()
+    assert fill([large], room=7) == ()
+    assert fill([large], room=8) == (large,)  # its last token is not read
+
+
+def test_rows_that_do_not_say_what_is_in_their_patches_are_unknown():
+    labels = np.arange(2 * 3, dtype=np.int64).reshape(1, 2, 3)
+    said = Row(pictures(1), (document([5, 6]),), labels=labels)
+    silent = Row(pictures(2), (document([5, 6]),))
+    batch = packed(silent, said)
+    assert batch.labels_NAP is not None
+    assert batch.labels_NAP.tolist() == [[[-1] * 3] * 2] * 2 + labels.tolist()
+    assert packed(silent).labels_NAP is None

@@ -340,7 +340,8 @@ def test_a_question_that_leaves_no_room_to_answer_is_an_error():
 
 def test_an_answer_that_is_too_long_is_cut_and_its_picture_is_not():
     batch = streamed(filed([example(answer="a small ring " * 60)]), batch=1)[0, 0.0]
-    assert batch.tokens_BT.shape == (1, 96) and (batch.documents_BT >= 0).all()
+    # Its last token is a target, and takes no position.
+    assert batch.tokens_BT.shape == (1, 96) and (batch.documents_BT[0, :-1] >= 0).all()
     assert (batch.tokens_BT == TEXT.picture).sum() == 4
     assert not (batch.tokens_BT == TEXT.end).any() and batch.targets_BT.max() > 0
 
@@ -353,6 +354,34 @@ def test_a_mark_in_the_text_is_no_picture():
 def test_a_source_without_examples_is_an_error():
     with pytest.raises(DataError, match="without examples"):
         filed([])
+
+
+# Patches.
+
+
+def test_drawn_rows_say_what_is_in_their_patches():
+    batch = streamed(drawn(fit=replace(FIT, patches=(4, 4))))[0, 0.0]
+    assert batch.labels_NAP is not None and batch.labels_NAP.shape == (3, len(scenes.CLASSES), 16)
+    for labels_AP, origin in zip(batch.labels_NAP, batch.origins, strict=True):
+        scene = world().scene(int(origin.rsplit(":", 1)[1]))
+        assert labels_AP.tolist() == scenes.patches(scene, (4, 4)).tolist()
+
+
+def world() -> scenes.World:
+    return scenes.World(seed=0, objects=SOURCE.objects)
+
+
+def test_a_stage_without_words_is_pictures_alone():
+    stage = StageConfig(until=0.5, captions=0, questions=0)
+    made = streamed(drawn(fit=replace(FIT, patches=(4, 4))), stages=[stage])
+    batch = made[0, 0.0]
+    assert (batch.targets_BT == -1).all() and batch.tokens_BT.shape[1] == 16
+    assert len(batch.pictures_NCHW) == 3
+    words = made[0, 0.5]
+    assert (words.targets_BT >= 0).any()
+    assert torch.equal(words.pictures_NCHW, batch.pictures_NCHW)
+    with pytest.raises(RecipeError, match="no caption and no question"):
+        streamed(stages=[stage])[0, 0.0]
 
 
 # Pictures that break.

@@ -5,13 +5,14 @@ stop it, failing disks leave the last good checkpoint.
 import errno
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from train import runs
 
 from seesay.data.order import Steps
-from seesay.errors import CheckpointError, TrainingError
+from seesay.errors import CheckpointError, RecipeError, TrainingError
 from seesay.model import checkpoint
 from seesay.train import history, loop, optim, state
 from seesay.train.loop import Loop
@@ -83,6 +84,40 @@ def test_half_precision_is_near_full(tmp_path, folder):
     full = float(loop.loss_of(run, batch, run.model))
     run.dtype = torch.bfloat16
     assert float(loop.loss_of(run, batch, run.model)) == pytest.approx(full, rel=2e-2)
+
+
+def test_naming_patches_is_learned_without_a_word(tmp_path):
+    """A stage of pictures alone: the loss is the patches', and it falls."""
+    stage = {"until": 1.0, "captions": 0, "questions": 0}
+    plan = runs.recipe(
+        "scenes",
+        data={**HERE, "stages": [stage]},
+        model={**PLAIN, "patch_classes": [9, 8, 2, 3]},
+        steps=30,
+        log_every=1,
+        patch_weight=1.0,
+    )
+    run = runs.train(tmp_path, plan)
+    assert run.model.patch_head is not None
+    losses = [row["loss"] for row in history(tmp_path)]
+    assert losses[-1] < 0.8 * losses[0]
+    (batch,) = first_batches(tmp_path, replace(plan, data=replace(plan.data, stages=())), 1)
+    with torch.no_grad():
+        both = loop.loss_of(run, batch, run.model)
+        run.recipe = replace(plan, train=replace(plan.train, patch_weight=0.0))
+        alone = loop.loss_of(run, batch, run.model)
+    assert both > alone > 0
+
+
+@pytest.mark.parametrize(
+    ("drawn", "classes", "what"),
+    [(True, [3, 3], "patches of"), (False, [9, 8, 2, 3], "no source says")],
+)
+def test_patches_that_nothing_labels_are_an_error(tmp_path, folder, drawn, classes, what):
+    source, model = "scenes" if drawn else folder, {**PLAIN, "patch_classes": classes}
+    plan = runs.recipe(source, data=HERE, model=model, patch_weight=1.0)
+    with pytest.raises(RecipeError, match=what):
+        runs.prepare(tmp_path, plan)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])

@@ -1,6 +1,6 @@
 """Documents -> packed rows -> Batch: questions on one picture share it under a document mask.
 
-Shapes: B rows, T positions, N pictures, Q picture tokens.
+Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patches.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,19 @@ ROUND = 16
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What shares one encoding of some pictures: their pixels (N, H, W, 3) and the documents."""
+    """What shares one encoding of some pictures: their pixels (N, H, W, 3) and the documents.
+
+    `labels` are what is in each patch, (N, A, P), where that is known.
+    """
 
     pictures: np.ndarray
     documents: tuple[Document, ...]
     origin: str = ""
+    labels: np.ndarray | None = None
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
-        return len(self.pictures) * picture_tokens + sum(len(d) for d in self.documents)
+        return len(self.pictures) * picture_tokens + sum(d.num_inputs for d in self.documents)
 
 
 def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list[list[int]]:
@@ -58,9 +62,9 @@ def fill(documents: Sequence[Document], *, room: int) -> tuple[Document, ...]:
     """The documents that fit, in order of preference: one that does not is passed over."""
     taken: list[Document] = []
     for document in documents:
-        if len(document) <= room:
+        if document.num_inputs <= room:
             taken.append(document)
-            room -= len(document)
+            room -= document.num_inputs
     return tuple(taken)
 
 
@@ -86,10 +90,23 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         documents_BT=torch.from_numpy(documents),
         groups_BT=torch.from_numpy(groups),
         pictures_NCHW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
+        labels_NAP=_labels(rows),
         origins=tuple(row.origin for row in rows),
     )
     _count(batch, rows, picture_token=picture_token, picture_tokens=picture_tokens)
     return batch
+
+
+def _labels(rows: Sequence[Row]) -> torch.Tensor | None:
+    """The patches' classes, unknown for rows that do not say; None where no row does."""
+    shape = next((row.labels.shape[1:] for row in rows if row.labels is not None), None)
+    if shape is None:
+        return None
+    several = [
+        np.full((len(row.pictures), *shape), -1, np.int64) if row.labels is None else row.labels
+        for row in rows
+    ]
+    return torch.from_numpy(np.concatenate(several))
 
 
 def _lay(
@@ -110,11 +127,12 @@ def _lay(
     documents[:prefix] = 0
     at = prefix
     for number, document in enumerate(row.documents, start=1):
-        end = at + len(document)
-        tokens[at:end] = document.tokens
-        positions[at:end] = np.arange(prefix, prefix + len(document))
+        end = at + document.num_inputs
+        tokens[at:end] = document.tokens[: end - at]
+        positions[at:end] = np.arange(prefix, prefix + end - at)
         documents[at:end] = number
-        targets[at : end - 1] = np.where(document.learned[1:], document.tokens[1:], -1)
+        ahead = np.where(document.learned[1:], document.tokens[1:], -1)[: end - at]
+        targets[at : at + len(ahead)] = ahead
         at = end
     groups[:at] = 0
 

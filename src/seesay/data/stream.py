@@ -31,6 +31,7 @@ class Fit:
     picture_tokens: int
     row_tokens: int
     how: str = "stretch"
+    patches: tuple[int, int] | None = None  # the grid whose cells are labelled, where any is
 
     @property
     def room(self) -> int:
@@ -58,6 +59,8 @@ class SceneRows:
         world = scenes.World(
             seed=self.seed, split="train", objects=rules.objects, language=rules.language
         )
+        if not rules.questions and not rules.captions and self.fit.patches is not None:
+            return self._row([scenes.picture(world, index, resolution=max(self.fit.size))])
         for attempt in range(TRIES):
             examples = scenes.examples(
                 world,
@@ -78,10 +81,16 @@ class SceneRows:
 
     def _row(self, examples: Sequence[Example]) -> Row:
         origin, room = str(examples[0].origin), self.fit.room
-        documents = [self.text.encode(e.turns, limit=room, where=origin) for e in examples]
+        spoken = [e for e in examples if e.turns]
+        documents = [self.text.encode(e.turns, limit=room, where=origin) for e in spoken]
         # As they are drawn, unless the model takes in oblong pictures.
         pixels = images.pixels(examples[0].images[0], size=self.fit.size, fit=self.fit.how)
-        return Row(pixels[None], fill(documents, room=room), origin)
+        return Row(pixels[None], fill(documents, room=room), origin, self._labels(examples[0]))
+
+    def _labels(self, example: Example) -> np.ndarray | None:
+        from seesay import scenes
+
+        return scenes.patches(example.scene, self.fit.patches)[None] if self.fit.patches else None
 
 
 class FileRows:
@@ -113,7 +122,7 @@ class FileRows:
         rows: list[list[int]] = []
         for members in groups.values():
             room = self._room(examples[members[0]])
-            lengths = [len(self._document(examples[i], room)) for i in members]
+            lengths = [self._document(examples[i], room).num_inputs for i in members]
             rows += [[members[i] for i in row] for row in split(lengths, room=room)]
         return rows
 

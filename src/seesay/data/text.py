@@ -90,6 +90,11 @@ class Document:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def num_inputs(self) -> int:
+        """Positions it takes in a row: a learned last token is predicted, and never read."""
+        return max(1, len(self.tokens) - int(self.learned[-1:].sum()))
+
 
 class Text:
     """A tokenizer with its template."""

@@ -1,6 +1,7 @@
 """Families: how pictures and words meet.
 
-Shapes: B rows, T positions, D text width, N pictures, Q picture tokens, Y vocabulary.
+Shapes: B rows, T positions, D text width, N pictures, Q picture tokens, Y vocabulary, P patches,
+V vision width, c classes of patches.
 """
 
 from collections.abc import Sequence
@@ -38,16 +39,24 @@ class Prefix(nn.Module):
     """Picture tokens stand among the words of a causal decoder (LLaVA, arXiv:2304.08485).
 
     h = decoder([connector(vision(picture)); embed(words)]), logits = head(h).
+
+    `patch_head` reads what is in each patch off the vision side, where that is taught too.
     """
 
     can = ("answer", "choose", "caption")
 
     def __init__(
-        self, *, vision: nn.Module, connector: nn.Module, text: Decoder, picture_token: int
+        self,
+        *,
+        vision: nn.Module,
+        connector: nn.Module,
+        text: Decoder,
+        picture_token: int,
+        patch_head: nn.Linear | None = None,
     ) -> None:
         super().__init__()
         self.vision, self.connector, self.text = vision, connector, text
-        self.picture_token = picture_token
+        self.picture_token, self.patch_head = picture_token, patch_head
 
     def see(
         self,
@@ -84,20 +93,26 @@ class Prefix(nn.Module):
         groups: Int[Tensor, "B T"],
         seen: Float[Tensor, "M Q D"] | None = None,
         select: Bool[Tensor, "B T"] | None = None,
+        label: bool = False,
         fused: bool = False,
         record: Record | None = None,
-    ) -> Float[Tensor, "*rows Y"]:
+    ) -> Float[Tensor, "*rows Y"] | tuple[Float[Tensor, "*rows Y"], Float[Tensor, "N P classes"]]:
         """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
 
         `seen` are the pictures already as tokens, where several rows share one; `pictures` are
-        then not looked at.
+        then not looked at. With `label`, also the logits of what is in each patch, by `patch_head`.
         """
+        labels_NPc = None
         if seen is None:
-            seen = self.see(pictures, fused=fused, record=record)
+            patches_NPV = self.vision(pictures, fused=fused, record=record)
+            seen = self.connector(patches_NPV)
+            labels_NPc = self.patch_head(patches_NPV) if label and self.patch_head else None
+        assert seen is not None
         x_BTD = self.embed(tokens, seen)
         bias = layers.mask_bias(visible(documents, groups), _compute_type(x_BTD))
         h_BTD = self.text(x_BTD, positions=positions, bias=bias, fused=fused, record=record)
-        return self.text.logits(h_BTD if select is None else h_BTD[select])
+        logits = self.text.logits(h_BTD if select is None else h_BTD[select])
+        return logits if labels_NPc is None else (logits, labels_NPc)
 
     def decode(
         self,
@@ -133,11 +148,13 @@ def _compute_type(x: Tensor) -> torch.dtype:
 def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Prefix:
     """A model with fresh weights."""
     text = build_text(config.text, vocabulary=vocabulary)
+    classes = sum(config.patch_classes)
     model = Prefix(
         vision=build_vision(config.vision),
         connector=build_connector(config),
         text=text,
         picture_token=picture_token,
+        patch_head=nn.Linear(config.vision.width, classes) if classes else None,
     )
     layers.initialise(model)
     return model

@@ -1,10 +1,22 @@
 """Scenes: a world of pictures drawn from scene graphs, so that every answer is known exactly.
 
 `examples(World(seed=0), index)` is one picture with its captions and questions; `matches` pairs a
-caption with a wrong one; `export` writes folders; `render.masks` and `render.boxes` show where.
+caption with a wrong one; `picture` is the picture alone, `patches` what is in each cell of a grid
+over it; `export` writes folders; `render.masks` and `render.boxes` show where.
 """
 
-from seesay.scenes.stream import examples, matches
+from seesay.scenes.grid import CLASSES, patches
+from seesay.scenes.stream import examples, matches, picture
 from seesay.scenes.world import SPLITS, Object, Scene, World
 
-__all__ = ["SPLITS", "Object", "Scene", "World", "examples", "matches"]
+__all__ = [
+    "CLASSES",
+    "SPLITS",
+    "Object",
+    "Scene",
+    "World",
+    "examples",
+    "matches",
+    "patches",
+    "picture",
+]

@@ -60,6 +60,15 @@ def examples(
     return made
 
 
+def picture(world: World, index: int, *, resolution: int = 64) -> Example:
+    """The picture at an index alone, without a word."""
+    scene = world.scene(index)
+    place = f"scenes:{world.split}:{world.seed}"
+    return Example(
+        (draw(scene, resolution),), (), Origin(place, index), group=f"{place}:{index}", scene=scene
+    )
+
+
 def matches(
     world: World,
     index: int,

@@ -73,14 +73,14 @@ def last(out: Path) -> Path:
 
 
 def _preflight(run: Run, progress: Progress | None) -> None:
-    """Overfit one batch, and count what a step costs. Its time counts as training time."""
+    """Overfit one batch, of those that come last; its time counts as training time."""
     import time
 
     steps = run.recipe.train.preflight
     if not steps:
         return
     start = time.perf_counter()
-    batch = run.stream[next(iter(Steps(start=0, total=1, progress=lambda step: 0.0)))]
+    batch = run.stream[next(iter(Steps(start=0, total=1, progress=lambda step: 1.0)))]
     first, last = preflight.check(run, batch, steps=steps)
     warning = preflight.verdict(first, last, steps)
     if progress is not None:

@@ -55,19 +55,26 @@ class Run:
 
 
 def loss_of(run: Run, batch: Batch, model: Callable[..., Tensor]) -> Tensor:
-    """The caption objective on a batch: mean over its targets, in nats."""
+    """The caption objective on a batch, mean over its targets, in nats; and what patches add."""
     select_BT = batch.targets_BT >= 0
+    weight = run.recipe.train.patch_weight if batch.labels_NAP is not None else 0.0
     with run.autocast():
-        logits_MY = model(
+        made = model(
             batch.tokens_BT,
             pictures=batch.pictures_NCHW,
             positions=batch.positions_BT,
             documents=batch.documents_BT,
             groups=batch.groups_BT,
             select=select_BT,
+            label=weight > 0,
             fused=run.fused,
         )
-    return objectives.caption(logits_MY, batch.targets_BT[select_BT])
+    logits_MY, labels_NPc = made if weight else (made, None)
+    loss = objectives.caption(logits_MY, batch.targets_BT[select_BT])
+    if labels_NPc is None or batch.labels_NAP is None:
+        return loss
+    classes = run.recipe.model.patch_classes
+    return loss + weight * objectives.patches(labels_NPc, batch.labels_NAP, classes=classes)
 
 
 class Interrupted(Exception):
@@ -166,7 +173,8 @@ class Loop:
         targets = [float((batch.targets_BT >= 0).sum()) for batch in batches]
         ranks = self.run.ranks.total  # Gradients are averaged over processes, not summed.
         each = parallel.total(sum(targets), self.run.device) / ranks
-        return [count / each for count in targets]
+        # Pictures without a word weigh alike.
+        return [count / each if each else 1 / len(batches) for count in targets]
 
     def _set_rate(self) -> float:
         settings = self.settings

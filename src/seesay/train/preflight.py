@@ -57,8 +57,13 @@ def rows(batch: Batch, count: int, picture_tokens: int) -> Batch:
     names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT")
     cut = {name: getattr(batch, name)[:count, :width] for name in names}
     pictures = int((cut["documents_BT"] == 0).sum()) // picture_tokens
+    labels = batch.labels_NAP
     return replace(
-        batch, **cut, pictures_NCHW=batch.pictures_NCHW[:pictures], origins=batch.origins[:count]
+        batch,
+        **cut,
+        pictures_NCHW=batch.pictures_NCHW[:pictures],
+        labels_NAP=None if labels is None else labels[:pictures],
+        origins=batch.origins[:count],
     )
 
 

@@ -11,6 +11,7 @@ from seesay.config import DataConfig, Recipe
 from seesay.data import sources as files
 from seesay.data.stream import FileRows, Fit, SceneRows, Stream
 from seesay.data.text import Text, learn
+from seesay.errors import RecipeError
 from seesay.model import families
 from seesay.records import Example
 from seesay.train import parallel
@@ -44,6 +45,7 @@ def prepare(
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
+        patches=_labelled(recipe),
     )
     place = machine.device(device)
     dtype = machine.precision(place, wish=_WISHES[recipe.train.precision])
@@ -66,6 +68,28 @@ def prepare(
         run.facts["peak_flops"] = machine.measure_matmul(place, dtype, seconds=0.2)
     say(describe(run))
     return run
+
+
+def _labelled(recipe: Recipe) -> tuple[int, int] | None:
+    """The grid of patches whose classes are taught too, if they are."""
+    if not recipe.train.patch_weight:
+        return None
+    from seesay import scenes
+
+    if recipe.model.patch_classes != scenes.CLASSES:
+        raise RecipeError(
+            f"patches of {recipe.model.patch_classes} classes, but drawn ones have "
+            f"{scenes.CLASSES}",
+            where="model.patch_classes",
+            fix=f"write patch_classes = {list(scenes.CLASSES)}",
+        )
+    if not any(source.path == "scenes" for source in recipe.data.sources):
+        raise RecipeError(
+            "no source says what is in its patches: only drawn pictures do",
+            where="train.patch_weight",
+            fix="set it to 0, or add the source `scenes`",
+        )
+    return families.patch_grid(recipe.model.vision)
 
 
 _WISHES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}

@@ -1,0 +1,36 @@
+"""Objectives: each is the formula it says, and nothing where nothing is to be learned."""
+
+import pytest
+import torch
+
+from seesay import objectives
+
+
+def test_caption_is_the_mean_surprise():
+    logits, targets = torch.randn(5, 7), torch.tensor([0, 6, 2, 2, 1])
+    wanted = -logits.double().log_softmax(-1)[torch.arange(5), targets].mean()
+    assert float(objectives.caption(logits, targets)) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_caption_of_no_targets_is_zero_with_a_gradient():
+    logits = torch.randn(0, 7, requires_grad=True)
+    loss = objectives.caption(logits, torch.zeros(0, dtype=torch.long))
+    loss.backward()
+    assert float(loss.detach()) == 0
+
+
+def test_patches_is_the_sum_of_each_attributes_mean_where_it_is_known():
+    classes, logits = (3, 2), torch.randn(2, 4, 5)
+    labels = torch.tensor([[[0, 1, 2, 2], [-1, 0, 1, 1]], [[1, 1, 0, 2], [-1, -1, -1, 0]]])
+    wanted = 0.0
+    for a, (start, end) in enumerate(((0, 3), (3, 5))):
+        logs = logits[..., start:end].double().log_softmax(-1)
+        known = [(n, p) for n in range(2) for p in range(4) if labels[n, a, p] >= 0]
+        wanted -= sum(float(logs[n, p, labels[n, a, p]]) for n, p in known) / len(known)
+    made = objectives.patches(logits, labels, classes=classes)
+    assert float(made) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_patches_of_which_nothing_is_known_are_zero():
+    labels = torch.full((2, 2, 4), -1)
+    assert float(objectives.patches(torch.randn(2, 4, 5), labels, classes=(3, 2))) == 0
