@@ -182,7 +182,8 @@ class DataConfig:
     flip: bool = False
     shift: Count = 0
     limit_broken: Share = 0.05
-    workers: Annotated[int, Field(ge=0, le=1024)] = 1
+    # None: 1, or 0 where it would take a core from the training (two cores or fewer, and no GPU).
+    workers: Annotated[int, Field(ge=0, le=1024)] | None = None
 
     @property
     def is_scenes(self) -> bool:

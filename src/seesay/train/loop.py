@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seesay import objectives
+from seesay import machine, objectives
 from seesay.config import Recipe
 from seesay.data.order import Steps
 from seesay.data.stream import Stream, loader
@@ -142,7 +142,10 @@ class Loop:
             total=self.settings.steps * each if self.settings.steps is not None else None,
             progress=lambda index: self._planned(index // each),
         )
-        return iter(loader(self.run.stream, steps, workers=self.run.recipe.data.workers))
+        workers = self.run.recipe.data.workers
+        if workers is None:
+            workers = int(machine.cores() > 2 or self.run.device.type != "cpu")
+        return iter(loader(self.run.stream, steps, workers=workers))
 
     def _planned(self, step: int) -> float:
         """Progress as the data goes by; no message between processes, for workers ask ahead."""
