@@ -281,7 +281,7 @@ disk = Path({str(disk)!r})
 tiny.save(disk / "one", settings, words, tiny.model(settings, words))
 size = sum(path.stat().st_size for path in (disk / "one").iterdir())
 free = shutil.disk_usage(disk).free
-for share in range(12):  # full at the weights, the tokenizer, the config; at last not full
+for share in range(18):  # full at the weights, the tokenizer, the config; at last not full
     (disk / "filler").write_bytes(b"x" * (free - size * share // 9 // 4096 * 4096))
     try:
         tiny.save(disk / "one", settings, words, tiny.model(settings, words))
@@ -293,7 +293,7 @@ for share in range(12):  # full at the weights, the tokenizer, the config; at la
     checkpoint.open_config(disk / "one")
     (disk / "filler").unlink()
 """
-    command = f"mount -t tmpfs -o size=500k none '{disk}' && exec '{sys.executable}' - "
+    command = f"mount -t tmpfs -o size=1m none '{disk}' && exec '{sys.executable}' - "
     try:
         made = subprocess.run(
             ["unshare", "--mount", "--map-root-user", "sh", "-c", command],

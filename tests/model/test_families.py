@@ -66,7 +66,7 @@ def test_packed_documents_are_as_if_alone(positions):
     at = 4
     for document in documents():
         alone = logits(model, packed([Row(pictures(0), (document,))]))
-        n = len(document)
+        n = document.num_inputs
         torch.testing.assert_close(
             together[0, at : at + n], alone[0, 4 : 4 + n], atol=1e-5, rtol=1e-5
         )

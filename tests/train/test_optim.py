@@ -54,7 +54,7 @@ def test_matrices_within_are_muons_and_the_rest_is_adamws(model):
     }
     for name, kind in kinds(model, TrainConfig(optimizer="muon")).items():
         weight = model.get_parameter(name)
-        table = "embedding" in name or "positions" in name
+        table = any(word in name for word in ("embedding", "positions", "head.weight"))
         hidden = weight.ndim == 2 and not table
         assert kind == ("Muon" if hidden else "AdamW"), name
         assert name not in convolutions or kind == "Muon"
