@@ -31,13 +31,7 @@ WORDS = tiny.text()
 PICTURES = [tiny.picture(seed) for seed in range(3)]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors are fastest on one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

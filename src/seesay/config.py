@@ -185,11 +185,6 @@ class DataConfig:
     # None: 1, or 0 where it would take a core from the training (two cores or fewer, and no GPU).
     workers: Annotated[int, Field(ge=0, le=1024)] | None = None
 
-    @property
-    def is_scenes(self) -> bool:
-        """Whether all pictures are drawn."""
-        return all(source.path == "scenes" for source in self.sources)
-
     @pydantic.model_validator(mode="after")
     def _agree(self):
         if not any(source.weight for source in self.sources):

@@ -124,9 +124,7 @@ def precision(device: "torch.device", *, wish: str = "auto") -> "torch.dtype":
     return torch.bfloat16 if bf16 else torch.float32
 
 
-def measure_matmul(
-    device: "torch.device", dtype: "torch.dtype", *, seconds: float = 0.5
-) -> float:
+def measure_matmul(device: "torch.device", dtype: "torch.dtype", *, seconds: float = 0.5) -> float:
     """Measured rate of a square matmul in FLOP/s: the median of the calls that fit in `seconds`."""
     import torch
 

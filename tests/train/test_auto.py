@@ -103,6 +103,18 @@ def test_pictures_in_memory_are_told_apart_by_what_they_are():
     assert [len(examples) for examples in kept] == [30, 15] and len(held) == 15
 
 
+def test_some_of_a_sorted_set_are_of_all_of_it():
+    sorted_by_class = [Example((), (), Origin("table", row)) for row in range(1000)]
+    drawn = auto.some(sorted_by_class, 100, seed=0)
+    rows = [example.origin.row for example in drawn]
+    assert len(set(rows)) == 100 and rows == sorted(rows)
+    assert sum(row >= 500 for row in rows) == pytest.approx(50, abs=20)
+    assert auto.some(sorted_by_class, 100, seed=0) == drawn
+    assert auto.some(sorted_by_class, 100, seed=1) != drawn
+    for count in (None, 1000, 2000):
+        assert auto.some(sorted_by_class, count, seed=0) is sorted_by_class
+
+
 def test_of_drawn_pictures_the_split_dev_is_measured_on(monkeypatch):
     recipe = plan("scenes", "a")
     monkeypatch.setattr(auto, "drawn", lambda source, seed: [example(99)])

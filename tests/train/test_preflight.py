@@ -82,7 +82,9 @@ def test_a_steps_arithmetic_is_counted(tmp_path, folder):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         loss_of(run, few, run.model)
     forward = counter.get_total_flops()
-    step = run.facts["flops_per_position"] * few.tokens_BT.numel()
+    of_pictures = run.facts["flops_per_picture"] * len(few.pictures_NCHW)
+    step = of_pictures + run.facts["flops_per_position"] * few.tokens_BT.numel()
+    assert 0 < of_pictures < step
     # The first convolution needs no gradient of its input.
     assert 2 * forward < step <= 3 * forward
 

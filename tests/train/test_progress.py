@@ -144,7 +144,7 @@ def test_tensorboard_that_is_not_there_is_told(tmp_path, monkeypatch):
 
 def test_the_meters_rates(tmp_path, folder, monkeypatch):
     run = runs.prepare(tmp_path, runs.recipe(folder, data={"workers": 0}, steps=10))
-    run.facts |= {"peak_flops": 1000.0, "flops_per_position": 2.0}
+    run.facts |= {"peak_flops": 1000.0, "flops_per_position": 2.0, "flops_per_picture": 50.0}
     now = [100.0]
     meter = Meter(run, lambda: now[0])
     batch = run.stream[0, 0.0]
@@ -158,7 +158,7 @@ def test_the_meters_rates(tmp_path, folder, monkeypatch):
     assert row["pictures_per_second"] == 2.0 and row["pictures"] == run.clock.pictures == 8
     assert row["tokens_per_second"] == positions / 4 and run.clock.tokens == positions
     assert row["waiting"] == 0.25
-    assert row["peak_share"] == pytest.approx(2.0 * positions / 4 / 1000)
+    assert row["peak_share"] == pytest.approx((2.0 * positions + 50.0 * 8) / 4 / 1000)
     assert row["left"] == pytest.approx(416.0) and row["seconds"] == 104.0
     # The next row counts afresh.
     meter.add(torch.tensor(7.0), torch.tensor(0.5), 0.25)

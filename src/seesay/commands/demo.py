@@ -1,12 +1,13 @@
 """`seesay demo`: train on the built-in world, measure, show."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+
+from seesay.commands.options import say, say_how_to_resume
 
 if TYPE_CHECKING:
     from seesay.records import Example
@@ -50,8 +51,7 @@ def demo(
         )
     except training.Interrupted:
         if parallel.talks():
-            again = f"seesay train --resume --out {shlex.quote(str(out))}"
-            print(f"stopped and saved; go on with: {again}", file=sys.stderr)
+            say_how_to_resume(out)
         return 130
     if run.ranks.first:
         measure.report(run, parts, json=json, quiet=quiet)
@@ -99,6 +99,5 @@ def _leave_pictures(out: Path, examples: "list[Example]") -> None:
 
 def _say_how_to_ask(out: Path) -> None:
     place = shlex.quote(str(out))
-    print(f"ask it yourself: seesay ask {place} {place}/pictures/0.png", file=sys.stderr)
-    print(f"  or: seesay ask {place} {place}/pictures/0.png 'how many things are there'",
-          file=sys.stderr)  # fmt: skip
+    say(f"ask it yourself: seesay ask {place} {place}/pictures/0.png")
+    say(f"  or: seesay ask {place} {place}/pictures/0.png 'how many things are there'")

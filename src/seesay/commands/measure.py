@@ -6,12 +6,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from seesay import config, predict
 from seesay import evaluate as evaluation
 from seesay import report as reports
-from seesay.commands.options import console, print_json
+from seesay.commands.options import console, print_json, say, silent
 from seesay.errors import DataError
 from seesay.evaluate import Evaluation
 from seesay.model import checkpoint
@@ -96,17 +94,14 @@ def examples(
         return auto.drawn(SourceConfig(), seed=seed, split="test")[:limit]
     from seesay.data import sources
 
-    say = _silent if quiet else _say
+    tell = silent if quiet else say
     read = sources.read(data, columns=columns or None, limit_broken=limit_broken)
     for broken in read.broken[: sources.SHOWN]:
-        say(f"  left out: {broken.origin}: {broken.why}")
+        tell(f"  left out: {broken.origin}: {broken.why}")
     if len(read.broken) > sources.SHOWN:
-        say(f"  left out: {len(read.broken) - sources.SHOWN} more broken rows")
-    found = read.examples
-    if limit is not None and limit < len(found):
-        chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(found))[:limit]
-        found = [found[i] for i in sorted(chosen)]
-    kept = auto.readable(found, say=say)
+        tell(f"  left out: {len(read.broken) - sources.SHOWN} more broken rows")
+    found = auto.some(read.examples, limit, seed=seed)
+    kept = auto.readable(found, say=tell)
     if len(found) - len(kept) > limit_broken * len(found):
         raise DataError(
             f"{len(found) - len(kept)} of {len(found)} examples have pictures that cannot be read; "
@@ -130,7 +125,7 @@ def report(
     _replace(page, card.with_scores(text, made.as_dict(), command=command()))
     show(made, json=json)
     if not quiet:
-        print(f"report: {run.out / 'report.html'}", file=sys.stderr)
+        say(f"report: {run.out / 'report.html'}")
     return made
 
 
@@ -158,14 +153,6 @@ def show(made: Evaluation, *, json: bool) -> None:
         print_json(made.as_dict())
     else:
         console().print(made.table())
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _silent(text: str) -> None:
-    pass
 
 
 def _progress(done: int, total: int) -> None:

@@ -1,9 +1,12 @@
-"""What several commands read and write alike: `key=value` options, ranges, JSON."""
+"""What several commands read and write alike: `key=value` options, ranges, lines, JSON."""
 
 import dataclasses
 import json
 import math
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seesay.errors import RecipeError
@@ -50,6 +53,20 @@ def span(text: str, *, option: str) -> tuple[int, int]:
         fix = f"did you mean {high}-{low}?"
         raise RecipeError(f"the range ends at {high}, below {low}", where=option, fix=fix)
     return int(low), int(high)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def silent(text: str) -> None:
+    """`say`, where nothing is to be said."""
+
+
+def say_how_to_resume(out: Path) -> None:
+    """That a run was stopped, and the command that goes on with it."""
+    say(f"stopped and saved; go on with: seesay train --resume --out {shlex.quote(str(out))}")
 
 
 def console() -> "Console":

@@ -1,22 +1,21 @@
 """`seesay train`: train a model on a data set."""
 
 import itertools
-import shlex
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import pairs
+from seesay.commands.options import pairs, say, say_how_to_resume, silent
 from seesay.errors import CheckpointError, RecipeError
 
 Positive = Parameter(validator=Number(gt=0))
 
 # Where neither --dev nor the recipe names data to measure on, this share of the pictures is kept.
 HELD_BACK = 0.05
-# Examples asked while training is measured at its end; `seesay eval` asks them all.
+# A run is measured on at most so many examples when it ends; `seesay eval` asks them all.
 MEASURED = 2000
 
 
@@ -57,27 +56,38 @@ def train(
         quiet: No progress on standard error, only warnings and errors.
     """
     from seesay import config
-    from seesay import train as training
-    from seesay.commands import measure
-    from seesay.train import auto, parallel
+    from seesay.train import parallel
 
     if resume and out is None:
         fix = "say which run to go on with: --out and its folder"
         raise RecipeError("--resume without --out", where="--resume", fix=fix)
     out = out or _fresh(Path("runs"))
-    say = _silent if quiet or not parallel.talks() else _say
-    if resume:
-        table = _resumed(out)
-    else:
-        _refuse_to_overwrite(out)
-        table = config.load(recipe) if recipe is not None else {}
+    table = _resumed(out) if resume else _begun(out, recipe)
     table = _with_options(table, data=data, dev=dev, columns=columns)
     settings = {"minutes": minutes, "steps": steps, "seed": seed}
     given = [f"train.{key}={value}" for key, value in settings.items() if value is not None]
     table = config.override(table, [*given, *(set_ or ())])
+    tell = silent if quiet or not parallel.talks() else say
+    return _run(table, out, resume=resume, json=json, quiet=quiet, say=tell)
+
+
+def _run(
+    table: dict[str, Any],
+    out: Path,
+    *,
+    resume: bool,
+    json: bool,
+    quiet: bool,
+    say: Callable[[str], None],
+) -> int | None:
+    """Read the data, train and measure, as a recipe's table says."""
+    from seesay import train as training
+    from seesay.commands import measure
+    from seesay.train import auto, parallel
+
     plan, examples = auto.settle(table, say=say)
     trained, held = auto.hold_back(plan, examples, share=HELD_BACK, say=say)
-    held = auto.readable(held[:MEASURED], say=say)
+    held = auto.readable(auto.some(held, MEASURED, seed=plan.train.seed), say=say)
     try:
         run = training.train(
             plan,
@@ -89,8 +99,7 @@ def train(
         )
     except training.Interrupted:
         if parallel.talks():
-            again = f"seesay train --resume --out {shlex.quote(str(out))}"
-            _say(f"stopped and saved; go on with: {again}")
+            say_how_to_resume(out)
         return 130
     if run.ranks.first:
         measure.report(run, {"": held}, json=json, quiet=quiet)
@@ -112,13 +121,17 @@ def _resumed(out: Path) -> dict[str, Any]:
     return checkpoint.open_config(training.last(out))["recipe"]
 
 
-def _refuse_to_overwrite(out: Path) -> None:
+def _begun(out: Path, recipe: Path | None) -> dict[str, Any]:
+    """The recipe of a new run, whose folder must hold none yet."""
+    from seesay import config
+
     if (out / "checkpoints").exists():
         raise CheckpointError(
             "this folder holds a run already",
             where=str(out),
             fix="go on with it by --resume, or give another --out",
         )
+    return config.load(recipe) if recipe is not None else {}
 
 
 def _with_options(
@@ -136,11 +149,3 @@ def _with_options(
     if dev is not None:
         place["dev"] = dev
     return table
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _silent(text: str) -> None:
-    pass

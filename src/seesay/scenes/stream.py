@@ -39,8 +39,7 @@ def examples(
     view, words = View(scene), tongue(world.language)
     rng = world.rng(index, "text")
     image = (draw(scene, resolution),)
-    place = f"scenes:{world.split}:{world.seed}"
-    maker = _Maker(scene, image, Origin(place, index), f"{place}:{index}", resolution)
+    maker = _Maker(scene, image, _origin(world, index), resolution)
     made = [
         maker.caption(view, _style(k, caption_styles, rng), rng, words) for k in range(captions)
     ]
@@ -62,11 +61,12 @@ def examples(
 
 def picture(world: World, index: int, *, resolution: int = 64) -> Example:
     """The picture at an index alone, without a word."""
-    scene = world.scene(index)
-    place = f"scenes:{world.split}:{world.seed}"
-    return Example(
-        (draw(scene, resolution),), (), Origin(place, index), group=f"{place}:{index}", scene=scene
-    )
+    scene, origin = world.scene(index), _origin(world, index)
+    return Example((draw(scene, resolution),), (), origin, group=str(origin), scene=scene)
+
+
+def _origin(world: World, index: int) -> Origin:
+    return Origin(f"scenes:{world.split}:{world.seed}", index)
 
 
 def matches(
@@ -82,8 +82,7 @@ def matches(
     view, words = View(scene), tongue(world.language)
     rng = world.rng(index, "match")
     image = (draw(scene, resolution),)
-    place = f"scenes:{world.split}:{world.seed}"
-    maker = _Maker(scene, image, Origin(place, index), f"{place}:{index}", resolution)
+    maker = _Maker(scene, image, _origin(world, index), resolution)
     made = []
     for _ in range(n):
         style = _style(0, caption_styles, rng)
@@ -126,8 +125,8 @@ class _Maker:
 
     __slots__ = ("scene", "image", "origin", "group", "resolution", "num")
 
-    def __init__(self, scene: Scene, image: tuple, origin: Origin, group: str, resolution: int):
-        self.scene, self.image, self.origin, self.group = scene, image, origin, group
+    def __init__(self, scene: Scene, image: tuple, origin: Origin, resolution: int):
+        self.scene, self.image, self.origin, self.group = scene, image, origin, str(origin)
         self.resolution = resolution
         self.num = str(len(scene.objects))
 

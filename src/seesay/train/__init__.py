@@ -81,8 +81,8 @@ def _preflight(run: Run, progress: Progress | None) -> None:
         return
     start = time.perf_counter()
     batch = run.stream[next(iter(Steps(start=0, total=1, progress=lambda step: 1.0)))]
-    first, last = preflight.check(run, batch, steps=steps)
-    warning = preflight.verdict(first, last, steps)
+    before, after = preflight.check(run, batch, steps=steps)
+    warning = preflight.verdict(before, after, steps)
     if progress is not None:
-        progress.say(warning or f"preflight: one batch by heart, loss {first:.2f} to {last:.3f}")
+        progress.say(warning or f"preflight: one batch by heart, loss {before:.2f} to {after:.3f}")
     run.clock.seconds += time.perf_counter() - start

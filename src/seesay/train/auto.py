@@ -77,6 +77,17 @@ def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
     return tuple(max(2, round(side * shrink / STEP)) * STEP for side in (height, width))  # type: ignore[return-value]
 
 
+def some(examples: list[Example], count: int | None, *, seed: int) -> list[Example]:
+    """At most `count` of the examples (None: all), drawn at random, in their own order.
+
+    Not the first ones: folders and tables are often sorted by what is to be told apart.
+    """
+    if count is None or count >= len(examples):
+        return examples
+    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:count]
+    return [examples[i] for i in sorted(chosen)]
+
+
 def readable(examples: Sequence[Example], *, say: Callable[[str], None]) -> list[Example]:
     """The examples whose pictures decode, so that measuring does not fail after the training."""
     why: dict[object, str] = {}

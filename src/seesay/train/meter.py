@@ -54,7 +54,9 @@ class Meter:
         assert self.gradient is not None
         minutes = self.run.recipe.train.minutes
         spent = max(self.elapsed() - self.since, 1e-9)
-        flops = self.run.facts.get("flops_per_position", 0.0) * self.positions
+        facts = self.run.facts
+        flops = facts.get("flops_per_position", 0.0) * self.positions
+        flops += facts.get("flops_per_picture", 0.0) * self.pictures
         left = self.elapsed() * (1 - done) / max(done, 1e-9)
         row = {
             "step": self.run.clock.step,

@@ -39,14 +39,27 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
                 loss = loss_of(run, few, model)
                 loss.backward()
             if step == 0:
-                per = counter.get_total_flops() / few.tokens_BT.numel()
-                run.facts["flops_per_position"] = per
+                run.facts |= arithmetic(counter, few)
             optim.clip([p.grad for p in model.parameters() if p.grad is not None], 1.0)
             for optimizer in made:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             losses.append(float(loss.detach()))
     return losses[0], losses[-1]
+
+
+def arithmetic(counter: FlopCounterMode, batch: Batch) -> dict[str, float]:
+    """Operations of a training step: for each picture on the vision side, for each text position.
+
+    Apart, because a curriculum changes how much is asked about a picture.
+    """
+    by_part = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
+    seeing = sum(by_part.get(f"Prefix.{part}", 0) for part in ("vision", "connector", "patch_head"))
+    pictures, positions = len(batch.pictures_NCHW), batch.tokens_BT.numel()
+    return {
+        "flops_per_picture": seeing / max(1, pictures),
+        "flops_per_position": (counter.get_total_flops() - seeing) / positions,
+    }
 
 
 def rows(batch: Batch, count: int, picture_tokens: int) -> Batch:
