@@ -11,7 +11,8 @@ import torch
 from seesay.data.collate import Row, collate
 from seesay.records import Batch, Box, Example, Origin, Turn
 
-TENSORS = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT", "pictures_NCHW")
+ROWS = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT", "horizon_BT")
+TENSORS = (*ROWS, "pictures_NCHW")
 
 
 def example(*turns: tuple[str, str]) -> Example:
@@ -93,10 +94,20 @@ def test_a_pinned_batch_holds_the_same(batch):
 
 def test_the_tensors_of_a_batch_are_those_the_legend_names(batch):
     fields = [f.name for f in dataclasses.fields(Batch)]
-    assert tuple(name for name in fields if isinstance(getattr(batch, name), torch.Tensor)) == (
-        TENSORS
-    )
-    for name in TENSORS[:-1]:
+    there = {name for name in fields if isinstance(getattr(batch, name), torch.Tensor)}
+    assert there == set(TENSORS)
+    for name in ROWS:
         assert getattr(batch, name).dtype == torch.int64 and getattr(batch, name).shape == (2, 16)
     assert batch.pictures_NCHW.dtype == torch.uint8
     assert np.array_equal(batch.pictures_NCHW[1].permute(1, 2, 0), tiny.picture())
+
+
+def test_some_rows_of_a_batch(batch):
+    labelled = dataclasses.replace(batch, labels_NAP=torch.arange(8).view(2, 1, 4))
+    few = labelled.rows(slice(1, 2), width=8, pictures=slice(1, 2))
+    for name in ROWS:
+        assert torch.equal(getattr(few, name), getattr(batch, name)[1:, :8])
+    assert torch.equal(few.pictures_NCHW, batch.pictures_NCHW[1:])
+    assert few.labels_NAP is not None and few.labels_NAP.tolist() == [[[4, 5, 6, 7]]]
+    assert few.origins == ("a.csv:7",) and few.skipped == batch.skipped
+    assert dataclasses.replace(batch, horizon_BT=None).rows(slice(1), width=4).horizon_BT is None

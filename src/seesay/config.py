@@ -124,6 +124,8 @@ class ModelConfig:
     family: Literal["prefix"] = "prefix"
     # Classes of each attribute of a patch, where patches are labelled too (`scenes`: 9, 8, 2, 3).
     patch_classes: tuple[Size, ...] = ()
+    # The words of a question see each other both ways.
+    prefix_lm: bool = False
     vision: VisionConfig = field(default_factory=VisionConfig)
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)

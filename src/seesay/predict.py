@@ -234,9 +234,7 @@ class SeesayPredictor:
             logits_MY = self.model(
                 batch.tokens_BT,
                 pictures=batch.pictures_NCHW,
-                positions=batch.positions_BT,
-                documents=batch.documents_BT,
-                groups=batch.groups_BT,
+                **batch.layout,
                 seen=seen,
                 select=place_BT,
                 fused=self._fused,

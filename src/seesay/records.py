@@ -94,6 +94,9 @@ class Batch:
     documents_BT: Tensor  # int64; 0 for pictures, 1.. for documents of the row, -1 for padding
     groups_BT: Tensor  # int64; which group of pictures of the row, -1 for padding
     pictures_NCHW: Tensor  # uint8, RGB, in the order of the picture tokens (row by row)
+    # int64; the last place of its row that a position sees, where the model looks ahead within a
+    # question; None where only pictures see each other both ways.
+    horizon_BT: Tensor | None = None
     # int64; the class of each patch by attribute, -1 where unknown; None where no row has any.
     labels_NAP: Tensor | None = None
     origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
@@ -107,6 +110,29 @@ class Batch:
     def pin_memory(self) -> "Batch":
         """The same batch where a GPU can fetch it without waiting; data loaders call this."""
         return self._each(Tensor.pin_memory)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What a model is told of the rows beside their tokens, as its `forward` names it."""
+        return {
+            "positions": self.positions_BT,
+            "documents": self.documents_BT,
+            "groups": self.groups_BT,
+            "horizon": self.horizon_BT,
+        }
+
+    def rows(self, which: slice, *, width: int, pictures: slice = slice(None)) -> "Batch":
+        """Some of the rows, cut to `width` positions, with these of the pictures."""
+        wide = {f.name: getattr(self, f.name) for f in fields(self) if f.name.endswith("_BT")}
+        cut = {k: v[which, :width] for k, v in wide.items() if v is not None}
+        labels = None if self.labels_NAP is None else self.labels_NAP[pictures]
+        return replace(
+            self,
+            **cut,
+            pictures_NCHW=self.pictures_NCHW[pictures],
+            labels_NAP=labels,
+            origins=self.origins[which],
+        )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -49,7 +49,20 @@ def test_a_row_spelled_out():
     assert batch.positions_BT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 6, 7, *rest]]
     assert batch.documents_BT.tolist() == [[0, 0, 0, 0, 0, 0, 1, 1, 2, 2, *less]]
     assert batch.groups_BT.tolist() == [[0] * 10 + less]
+    assert batch.horizon_BT is not None
+    assert batch.horizon_BT[0, :10].tolist() == [5] * 6 + [7, 7] + [9, 9]
     assert batch.origins == ("a.csv:7",) and batch.skipped == ()
+
+
+def test_how_far_each_turn_sees():
+    """The user's turns to their ends, the assistant's words to themselves, the first too."""
+    turns = document([2, 5, 3, 6, 4, 2, 7, 3, 8, 4], [0, 0, 0, 1, 1, 0, 0, 0, 1, 1])
+    batch = packed(Row(pictures(1), (turns, document([6, 8, 4], [1, 1, 1]))))
+    assert batch.horizon_BT is not None
+    assert batch.horizon_BT[0, :14].tolist() == [2] * 3 + [5] * 3 + [6, 7] + [10] * 3 + [11] + [
+        12,
+        13,
+    ]
 
 
 def test_the_last_token_of_a_document_has_no_target_in_the_next():

@@ -1,5 +1,7 @@
 """Families: packed documents are as if alone, nothing leaks, and what a recipe says is built."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import tiny
@@ -25,9 +27,7 @@ def logits(model, batch: Batch, **options) -> torch.Tensor:
     return model(
         batch.tokens_BT,
         pictures=batch.pictures_NCHW,
-        positions=batch.positions_BT,
-        documents=batch.documents_BT,
-        groups=batch.groups_BT,
+        **batch.layout,
         **options,
     )
 
@@ -52,16 +52,20 @@ def two_groups() -> Batch:
         parts = (getattr(first, name)[:, : size[0]], getattr(second, name)[:, : size[1]])
         return torch.cat(parts, dim=1)
 
-    names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT")
+    names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "horizon_BT")
     groups = torch.tensor([[0] * size[0] + [1] * size[1]])
     seen = torch.cat((first.pictures_NCHW, second.pictures_NCHW))
-    return Batch(**{n: joined(n) for n in names}, groups_BT=groups, pictures_NCHW=seen)
+    made = {n: joined(n) for n in names}
+    made["horizon_BT"][:, size[0] :] += size[0]
+    return Batch(**made, groups_BT=groups, pictures_NCHW=seen)
 
 
+@pytest.mark.parametrize("prefix_lm", [False, True])
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
-def test_packed_documents_are_as_if_alone(positions):
+def test_packed_documents_are_as_if_alone(positions, prefix_lm):
     settings = tiny.recipe(positions=positions)
     model = tiny.model(settings, WORDS)
+    model.prefix_lm = prefix_lm
     together = logits(model, packed([Row(pictures(0), documents())]))
     at = 4
     for document in documents():
@@ -74,8 +78,10 @@ def test_packed_documents_are_as_if_alone(positions):
     assert together.std() > 0.1
 
 
-def test_rows_of_a_batch_and_groups_of_a_row_are_as_if_alone():
+@pytest.mark.parametrize("prefix_lm", [False, True])
+def test_rows_of_a_batch_and_groups_of_a_row_are_as_if_alone(prefix_lm):
     model = tiny.model(SETTINGS, WORDS)
+    model.prefix_lm = prefix_lm
     rows = [Row(pictures(0), documents()[:2]), Row(pictures(1, 2), documents()[2:])]
     both, one_row = logits(model, packed(rows)), logits(model, two_groups())
     at = 0
@@ -87,17 +93,19 @@ def test_rows_of_a_batch_and_groups_of_a_row_are_as_if_alone():
         at += n
 
 
+@pytest.mark.parametrize("prefix_lm", [False, True])
 @pytest.mark.parametrize("fused", [False, True])
-def test_nothing_leaks(fused):
+def test_nothing_leaks(fused, prefix_lm):
     """Each token and picture, changed, changes all that may see it and nothing else.
 
     One changed thing a row: so rows do not leak into each other either.
     """
     model, one = tiny.model(SETTINGS, WORDS), two_groups()
+    model.prefix_lm = prefix_lm
     documents_T, groups_T = one.documents_BT[0], one.groups_BT[0]
     words = (documents_T > 0).nonzero()[:, 0]
     rows = 1 + len(words) + 3  # the first as it was
-    names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT")
+    names = [field.name for field in fields(one) if field.name.endswith("_BT")]
     many = {name: getattr(one, name).repeat(rows, 1) for name in names}
     changed_R = torch.arange(1, 1 + len(words))
     many["tokens_BT"][changed_R, words] = 6 + (one.tokens_BT[0, words] - 5) % 10
@@ -107,7 +115,8 @@ def test_nothing_leaks(fused):
         seen[place] = 255 - seen[place]
     given = logits(model, Batch(**many, pictures_NCHW=seen), fused=fused)
     moved_RT = (given - given[:1]).abs().amax(-1)
-    later_RT = torch.arange(len(documents_T)) >= words[:, None]
+    last_T = one.horizon_BT[0] if prefix_lm else torch.arange(len(documents_T))
+    later_RT = last_T >= words[:, None]
     same = (documents_T == documents_T[words, None]) & (groups_T == groups_T[words, None])
     of_pictures = [groups_T == group for group in (0, 1, 1)]
     for moved, may in zip(moved_RT[1:], [*(same & later_RT), *of_pictures], strict=True):
@@ -131,6 +140,24 @@ def test_visible_spelled_out():
     allowed = visible(documents_BT, groups)
     assert torch.equal(allowed[0, 0], expected)
     assert torch.equal(visible(documents_BT, groups, queries=slice(-3, None))[0, 0], expected[-3:])
+
+
+def test_visible_to_a_horizon_spelled_out():
+    """p p | a a A · in one row: what is asked is seen both ways, and no answer by it."""
+    documents_BT = torch.tensor([[0, 0, 1, 1, 1, -1]])
+    horizon = torch.tensor([[1, 1, 3, 3, 4, 5]])
+    expected = torch.tensor(
+        [
+            [1, 1, 0, 0, 0, 0],
+            [1, 1, 0, 0, 0, 0],
+            [1, 1, 1, 1, 0, 0],
+            [1, 1, 1, 1, 0, 0],
+            [1, 1, 1, 1, 1, 0],
+            [0, 0, 0, 0, 0, 0],
+        ]
+    ).bool()
+    groups = torch.tensor([[0, 0, 0, 0, 0, -1]])
+    assert torch.equal(visible(documents_BT, groups, horizon=horizon)[0, 0], expected)
 
 
 def test_the_fused_path_is_the_plain_one_and_recording_changes_nothing():

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,10 +22,11 @@ FORBID = (PAD, PICTURE)
 PROMPTS = ([2, 5, 6, 3], [2, 7, 3], [2, 5, 8, 8, 6, 7, 5, 5, 6, 7, 8, 3], [6])
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=["causal", "prefix_lm"])
+def model(request):
     """Sharp enough to end some answers early, at random enough to say different things."""
-    made = families.build(tiny.recipe().model, vocabulary=VOCABULARY, picture_token=PICTURE)
+    settings = replace(tiny.recipe().model, prefix_lm=request.param == "prefix_lm")
+    made = families.build(settings, vocabulary=VOCABULARY, picture_token=PICTURE)
     return tiny.randomised(made, scale=0.35).eval()
 
 
@@ -44,14 +46,16 @@ def forced(model, prompt: list[int], answers: list[list[int]], *, row: int = 0) 
     longest = max(map(len, answers))
     padded = [prompt + answer + [END] * (longest - len(answer)) for answer in answers]
     many = batch(*padded)
+    # The prompt sees itself and no answer; an answer sees what came before.
+    places, asked = torch.arange(many.tokens_BT.shape[1]), 4 + len(prompt)
+    horizon_T = torch.where(places < 4, 3, torch.where(places < asked, asked - 1, places))
+    many = replace(many, horizon_BT=horizon_T.expand_as(many.tokens_BT))
     seen = model.see(torch.from_numpy(tiny.picture(10 * row)).permute(2, 0, 1)[None])
     with torch.no_grad():
         logits = model(
             many.tokens_BT,
             pictures=many.pictures_NCHW,
-            positions=many.positions_BT,
-            documents=many.documents_BT,
-            groups=many.groups_BT,
+            **many.layout,
             seen=seen.repeat(len(answers), 1, 1),
         )
     start = 4 + len(prompt) - 1
@@ -168,6 +172,8 @@ def test_a_later_group_of_a_row_is_the_one_continued(model):
     names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT")
     twice = {name: getattr(one, name)[:, :n].repeat(1, 2) for name in names}
     twice["groups_BT"][:, n:] = 1
+    assert one.horizon_BT is not None
+    twice["horizon_BT"] = torch.cat((one.horizon_BT[:, :n], one.horizon_BT[:, :n] + n), dim=1)
     seen = model.see(one.pictures_NCHW)
     other = model.see(255 - one.pictures_NCHW)
     joined = Batch(**twice, pictures_NCHW=one.pictures_NCHW)

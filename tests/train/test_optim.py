@@ -174,3 +174,27 @@ def test_clipping(most):
     scale = min(1.0, most / norm) if most else 1.0
     for gradient, was in zip(gradients, before, strict=True):
         torch.testing.assert_close(gradient, was * scale, rtol=1e-5, atol=1e-7)
+
+
+SHAPES = [(8, 8), (8, 8), (16, 8), (8, 16), (3, 30), (30, 3), (12, 12)]
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon_together_is_torchs_one_by_one(nesterov):
+    start = [torch.randn(shape) for shape in SHAPES]
+    ours, theirs = ([nn.Parameter(w.clone()) for w in start] for _ in range(2))
+    settings = {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.9, "nesterov": nesterov}
+    made = optim.Muon(ours, **settings), torch.optim.Muon(theirs, **settings)
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape)
+            other.grad = one.grad.clone()
+        for optimizer in made:
+            optimizer.step()
+    for one, other, before in zip(ours, theirs, start, strict=True):
+        moved = (other - before).norm()
+        # Both round to bfloat16, in kernels of their own.
+        assert (one - other).norm() < 0.02 * moved
+    states = [optimizer.state_dict() for optimizer in made]
+    for one, other in zip(*(s["state"].values() for s in states), strict=True):
+        torch.testing.assert_close(one["momentum_buffer"], other["momentum_buffer"])

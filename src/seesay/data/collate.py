@@ -78,9 +78,9 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
     shape = (len(rows), -(-longest // ROUND) * ROUND)
     tokens, targets = np.full(shape, pad, np.int64), np.full(shape, -1, np.int64)
     positions, documents = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
-    groups = np.full(shape, -1, np.int64)
+    groups, learned = np.full(shape, -1, np.int64), np.zeros(shape, bool)
     for b, row in enumerate(rows):
-        _lay(row, tokens[b], targets[b], positions[b], documents[b], groups[b],
+        _lay(row, tokens[b], targets[b], positions[b], documents[b], groups[b], learned[b],
              picture_token=picture_token, picture_tokens=picture_tokens)  # fmt: skip
     pictures = np.concatenate([row.pictures for row in rows])
     batch = Batch(
@@ -90,6 +90,7 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         documents_BT=torch.from_numpy(documents),
         groups_BT=torch.from_numpy(groups),
         pictures_NCHW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
+        horizon_BT=torch.from_numpy(_horizon(learned, documents)),
         labels_NAP=_labels(rows),
         origins=tuple(row.origin for row in rows),
     )
@@ -116,6 +117,7 @@ def _lay(
     positions: np.ndarray,
     documents: np.ndarray,
     groups: np.ndarray,
+    learned: np.ndarray,
     *,
     picture_token: int,
     picture_tokens: int,
@@ -129,12 +131,25 @@ def _lay(
     for number, document in enumerate(row.documents, start=1):
         end = at + document.num_inputs
         tokens[at:end] = document.tokens[: end - at]
+        learned[at:end] = document.learned[: end - at]
         positions[at:end] = np.arange(prefix, prefix + end - at)
         documents[at:end] = number
         ahead = np.where(document.learned[1:], document.tokens[1:], -1)[: end - at]
         targets[at : at + len(ahead)] = ahead
         at = end
     groups[:at] = 0
+
+
+def _horizon(learned_BT: np.ndarray, documents_BT: np.ndarray) -> np.ndarray:
+    """How far each position may see: what is to be said, up to itself; what is given, to the end of
+    what is given with it: the pictures, or the user's turn."""
+    places = np.arange(learned_BT.shape[1])
+    begins = np.diff(documents_BT, axis=1, prepend=-1) != 0
+    # The next place where something else begins.
+    ends = np.where(begins | learned_BT, places, len(places))
+    ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    after = np.concatenate((ends[:, 1:], np.full_like(ends[:, :1], len(places))), axis=1)
+    return np.where(learned_BT, places, after - 1)
 
 
 def _count(batch: Batch, rows: Sequence[Row], *, picture_token: int, picture_tokens: int) -> None:

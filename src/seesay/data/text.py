@@ -34,7 +34,7 @@ class Template:
             if not isinstance(mark, str) or len(mark) < 2 or len(mark.split()) != 1:
                 raise ValueError(f"{mark!r} is no mark: two characters or more, without spaces")
 
-    @property
+    @lru_cache(maxsize=64)  # noqa: B019 - templates are few, small and equal by value
     def marks(self) -> tuple[str, ...]:
         """What people's own text must not be read as."""
         own = (self.user, self.assistant, self.end, self.picture)
@@ -51,7 +51,7 @@ class Template:
         """
         text, spans = "", []
         for turn in turns:
-            words = disarm(turn.text, self.marks)
+            words = disarm(turn.text, self.marks())
             if turn.role == "user":
                 text += self.user + words
                 continue
@@ -93,7 +93,7 @@ class Document:
     @property
     def num_inputs(self) -> int:
         """Positions it takes in a row: a learned last token is predicted, and never read."""
-        return max(1, len(self.tokens) - int(self.learned[-1:].sum()))
+        return max(1, len(self.tokens) - int(len(self.learned) and self.learned[-1]))
 
 
 class Text:

@@ -18,15 +18,21 @@ from seesay.model.text import Decoder
 
 
 def visible(
-    documents: Int[Tensor, "B T"], groups: Int[Tensor, "B T"], *, queries: slice = slice(None)
+    documents: Int[Tensor, "B T"],
+    groups: Int[Tensor, "B T"],
+    *,
+    horizon: Int[Tensor, "B t"] | None = None,
+    queries: slice = slice(None),
 ) -> Bool[Tensor, "B 1 t T"]:
     """Who may look at whom in packed rows.
 
     A position sees an earlier one of the same group that is a picture's (document 0) or of the
-    same document; the pictures of a group see each other both ways.
+    same document; the pictures of a group see each other both ways. With `horizon`, a position sees
+    as far ahead as that place (itself for a causal one).
     """
-    positions = torch.arange(documents.shape[1], device=documents.device)
-    earlier = positions[None, queries, None] >= positions[None, None, :]
+    places = torch.arange(documents.shape[1], device=documents.device)
+    last_Bt = places[None, queries] if horizon is None else horizon
+    earlier = last_Bt[:, :, None] >= places[None, None, :]
     document_Bt1, group_Bt1 = documents[:, queries, None], groups[:, queries, None]
     document_B1T, group_B1T = documents[:, None, :], groups[:, None, :]
     same_group = (group_Bt1 == group_B1T) & (document_B1T >= 0)
@@ -40,7 +46,9 @@ class Prefix(nn.Module):
 
     h = decoder([connector(vision(picture)); embed(words)]), logits = head(h).
 
-    `patch_head` reads what is in each patch off the vision side, where that is taught too.
+    `patch_head` reads what is in each patch off the vision side, where that is taught too. With
+    `prefix_lm`, the words of a question see each other both ways, as pictures do (T5,
+    arXiv:1910.10683, section 3.2.1; PaliGemma, arXiv:2407.07726).
     """
 
     can = ("answer", "choose", "caption")
@@ -53,10 +61,12 @@ class Prefix(nn.Module):
         text: Decoder,
         picture_token: int,
         patch_head: nn.Linear | None = None,
+        prefix_lm: bool = False,
     ) -> None:
         super().__init__()
         self.vision, self.connector, self.text = vision, connector, text
         self.picture_token, self.patch_head = picture_token, patch_head
+        self.prefix_lm = prefix_lm
 
     def see(
         self,
@@ -73,15 +83,16 @@ class Prefix(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Words embedded, pictures put where the picture token stands, in order."""
         x_BTD = self.text.embed(tokens).to(seen.dtype)
-        place_BT = tokens == self.picture_token
-        wanted, given = int(place_BT.sum()), seen.shape[0] * seen.shape[1]
+        places = (tokens == self.picture_token).flatten().nonzero()[:, 0]
+        wanted, given = len(places), seen.shape[0] * seen.shape[1]
         if wanted != given:
             raise LengthError(
                 f"the text has room for {wanted} picture tokens but the pictures give {given} "
                 f"({seen.shape[0]} pictures of {seen.shape[1]})",
                 fix="render the text with this model's own template, one mark a picture",
             )
-        return x_BTD.masked_scatter(place_BT[..., None], seen)
+        flat = x_BTD.flatten(0, 1).index_copy(0, places, seen.flatten(0, 1))
+        return flat.view_as(x_BTD)
 
     def forward(
         self,
@@ -91,6 +102,7 @@ class Prefix(nn.Module):
         positions: Int[Tensor, "B T"],
         documents: Int[Tensor, "B T"],
         groups: Int[Tensor, "B T"],
+        horizon: Int[Tensor, "B T"] | None = None,
         seen: Float[Tensor, "M Q D"] | None = None,
         select: Bool[Tensor, "B T"] | None = None,
         label: bool = False,
@@ -100,7 +112,8 @@ class Prefix(nn.Module):
         """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
 
         `seen` are the pictures already as tokens, where several rows share one; `pictures` are
-        then not looked at. With `label`, also the logits of what is in each patch, by `patch_head`.
+        then not looked at. `horizon` is for `prefix_lm` alone. With `label`, also the logits of
+        what is in each patch, by `patch_head`.
         """
         labels_NPc = None
         if seen is None:
@@ -109,7 +122,7 @@ class Prefix(nn.Module):
             labels_NPc = self.patch_head(patches_NPV) if label and self.patch_head else None
         assert seen is not None
         x_BTD = self.embed(tokens, seen)
-        bias = layers.mask_bias(visible(documents, groups), _compute_type(x_BTD))
+        bias = self._bias(documents, groups, horizon, like=x_BTD)
         h_BTD = self.text(x_BTD, positions=positions, bias=bias, fused=fused, record=record)
         logits = self.text.logits(h_BTD if select is None else h_BTD[select])
         return logits if labels_NPc is None else (logits, labels_NPc)
@@ -122,6 +135,7 @@ class Prefix(nn.Module):
         positions: Int[Tensor, "B t"],
         documents: Int[Tensor, "B T"],
         groups: Int[Tensor, "B T"],
+        horizon: Int[Tensor, "B t"] | None = None,
         caches: Sequence[LayerCache],
         last: Int[Tensor, "B"] | None = None,
         fused: bool = False,
@@ -131,12 +145,20 @@ class Prefix(nn.Module):
         `documents` and `groups` cover the cached positions and these.
         """
         x_BtD = self.text.embed(tokens) if seen is None else self.embed(tokens, seen)
-        allowed = visible(documents, groups, queries=slice(-tokens.shape[1], None))
-        bias = layers.mask_bias(allowed, _compute_type(x_BtD))
+        bias = self._bias(documents, groups, horizon, like=x_BtD)
         h_BtD = self.text(x_BtD, positions=positions, bias=bias, caches=caches, fused=fused)
         if last is not None:
             h_BtD = h_BtD.take_along_dim(last[:, None, None], dim=1)
         return self.text.logits(h_BtD)
+
+    def _bias(
+        self, documents: Tensor, groups: Tensor, horizon: Tensor | None, *, like: Tensor
+    ) -> Tensor:
+        """The mask of the last positions, as many as `like` (B, t, D) has."""
+        queries = slice(-like.shape[1], None)
+        ahead = horizon if self.prefix_lm else None
+        allowed = visible(documents, groups, horizon=ahead, queries=queries)
+        return layers.mask_bias(allowed, _compute_type(like))
 
 
 def _compute_type(x: Tensor) -> torch.dtype:
@@ -155,6 +177,7 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Prefix
         text=text,
         picture_token=picture_token,
         patch_head=nn.Linear(config.vision.width, classes) if classes else None,
+        prefix_lm=config.prefix_lm,
     )
     layers.initialise(model)
     return model

@@ -64,6 +64,7 @@ def _first(model: Prefix, rows: _Rows, batch: Batch, seen: Tensor, fused: bool) 
         positions=batch.positions_BT,
         documents=rows.documents,
         groups=rows.groups,
+        horizon=batch.horizon_BT,
         caches=rows.caches,
         last=rows.last,
         fused=fused,
@@ -234,11 +235,7 @@ def beam_search(
 def _row(batch: Batch, i: int) -> Batch:
     """Row i as a batch of its own, its padding cut off."""
     length = int((batch.groups_BT[i] >= 0).sum())
-    cut = {
-        name: getattr(batch, name)[i : i + 1, :length]
-        for name in ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT")
-    }
-    return Batch(**cut, pictures_NCHW=batch.pictures_NCHW[:0])
+    return batch.rows(slice(i, i + 1), width=length, pictures=slice(0))
 
 
 @dataclass(frozen=True, slots=True)

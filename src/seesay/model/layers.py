@@ -54,18 +54,18 @@ class Rotary(nn.Module):
         self.width, self.base = width, base
 
     def angles(self, positions_BT: Int[Tensor, "B T"]) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, each (B, 1, T, W), for positions."""
+        """Cosines and sines, each (B, 1, T, W), for positions; the first half's sines negative."""
         steps = torch.arange(0, self.width, 2, device=positions_BT.device, dtype=torch.float32)
-        angles_BTW = positions_BT[..., None] * self.base ** (-steps / self.width)
-        angles_B1TW = torch.cat((angles_BTW, angles_BTW), dim=-1)[:, None]
-        return angles_B1TW.cos(), angles_B1TW.sin()
+        angles_B1Tw = (positions_BT[..., None] * self.base ** (-steps / self.width))[:, None]
+        cos, sin = angles_B1Tw.cos(), angles_B1Tw.sin()
+        return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
     @staticmethod
     def turn(x_BKTW: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         """Rotate each head's pairs by its position's angles."""
         cos, sin = (angle.to(x_BKTW.dtype) for angle in angles)
-        first, second = x_BKTW.chunk(2, dim=-1)
-        return x_BKTW * cos + torch.cat((-second, first), dim=-1) * sin
+        turned = x_BKTW.roll(x_BKTW.shape[-1] // 2, dims=-1)
+        return torch.addcmul(x_BKTW * cos, turned, sin)
 
 
 def attend(

@@ -62,9 +62,7 @@ def loss_of(run: Run, batch: Batch, model: Callable[..., Tensor]) -> Tensor:
         made = model(
             batch.tokens_BT,
             pictures=batch.pictures_NCHW,
-            positions=batch.positions_BT,
-            documents=batch.documents_BT,
-            groups=batch.groups_BT,
+            **batch.layout,
             select=select_BT,
             label=weight > 0,
             fused=run.fused,

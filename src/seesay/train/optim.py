@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim._muon import _adjust_lr
 
 from seesay.config import TrainConfig
 from seesay.model.vision import Convolution
@@ -32,13 +33,71 @@ def optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimi
             _group(stem, config.convolution_learning_rate, decay),
         ]
         if groups := [group for group in groups if group["params"]]:
-            made.append(torch.optim.Muon(groups, momentum=config.momentum))
+            made.append(Muon(groups, momentum=config.momentum))
     else:
         rest.append(_group(hidden, rate, decay))
     if rest := [group for group in rest if group["params"]]:
         fused = all(p.device.type in ("cuda", "cpu") for _, p in trained)
         made.append(torch.optim.AdamW(rest, betas=config.betas, fused=fused))
     return made
+
+
+class Muon(torch.optim.Muon):
+    """torch's Muon, which takes matrices of one shape together: many are small, and wait alone."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """Move the weights: momentum, then each matrix's update made orthogonal."""
+        assert closure is None
+        for group in self.param_groups:
+            weights, gradients, momenta = [], [], []
+            self._init_group(group, weights, gradients, momenta)
+            updates = momenta
+            for gradient, momentum in zip(gradients, momenta, strict=True):
+                momentum.lerp_(gradient, 1 - group["momentum"])
+            if group["nesterov"]:
+                pairs = zip(gradients, momenta, strict=True)
+                updates = [gradient.lerp(moved, group["momentum"]) for gradient, moved in pairs]
+            for members in _by_shape(updates):
+                several = orthogonal(
+                    torch.stack([_wide(updates[i]) for i in members]),
+                    coefficients=group["ns_coefficients"],
+                    steps=group["ns_steps"],
+                    epsilon=group["eps"],
+                )
+                for i, update in zip(members, several, strict=True):
+                    rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], weights[i].shape)
+                    tall = weights[i].shape != update.shape
+                    weights[i].mul_(1 - group["lr"] * group["weight_decay"])
+                    weights[i].add_(update.T if tall else update, alpha=-rate)
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+
+
+def _by_shape(matrices: Sequence[Tensor]) -> list[list[int]]:
+    """Places of the matrices of one shape, lying or standing."""
+    found: dict[torch.Size, list[int]] = {}
+    for i, matrix in enumerate(matrices):
+        found.setdefault(_wide(matrix).shape, []).append(i)
+    return list(found.values())
+
+
+def orthogonal(
+    wide_NIO: Tensor, *, coefficients: Sequence[float], steps: int, epsilon: float
+) -> Tensor:
+    """Wide matrices with their singular values near one (arXiv:2502.16982, equation 2).
+
+    Newton-Schulz in bfloat16, as torch.optim.Muon has it, over a stack.
+    """
+    a, b, c = coefficients
+    x = wide_NIO.bfloat16()
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=epsilon)
+    for _ in range(steps):
+        gram = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
 
 
 def _group(parameters: list[nn.Parameter], rate: float, decay: float) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Preflight: can the model learn one batch by heart? If not, training longer will not help."""
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -64,20 +63,10 @@ def arithmetic(counter: FlopCounterMode, batch: Batch) -> dict[str, float]:
 
 def rows(batch: Batch, count: int, picture_tokens: int) -> Batch:
     """The first rows of a batch, with their pictures, padding cut."""
-    kept = batch.groups_BT[:count] >= 0
-    longest = int(kept.sum(dim=1).max())
+    longest = 1 + int((batch.groups_BT[:count] >= 0).any(dim=0).nonzero().max())
     width = min(batch.tokens_BT.shape[1], -(-longest // ROUND) * ROUND)
-    names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "groups_BT")
-    cut = {name: getattr(batch, name)[:count, :width] for name in names}
-    pictures = int((cut["documents_BT"] == 0).sum()) // picture_tokens
-    labels = batch.labels_NAP
-    return replace(
-        batch,
-        **cut,
-        pictures_NCHW=batch.pictures_NCHW[:pictures],
-        labels_NAP=None if labels is None else labels[:pictures],
-        origins=batch.origins[:count],
-    )
+    pictures = int((batch.documents_BT[:count, :width] == 0).sum()) // picture_tokens
+    return batch.rows(slice(count), width=width, pictures=slice(pictures))
 
 
 def verdict(first: float, last: float, steps: int) -> str | None:
