@@ -27,10 +27,10 @@ def test_patches_is_the_sum_of_each_attributes_mean_where_it_is_known():
         logs = logits[..., start:end].double().log_softmax(-1)
         known = [(n, p) for n in range(2) for p in range(4) if labels[n, a, p] >= 0]
         wanted -= sum(float(logs[n, p, labels[n, a, p]]) for n, p in known) / len(known)
-    made = objectives.patches(logits, labels, classes=classes)
+    made = objectives.attributes(logits, labels, classes=classes)
     assert float(made) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_patches_of_which_nothing_is_known_are_zero():
     labels = torch.full((2, 2, 4), -1)
-    assert float(objectives.patches(torch.randn(2, 4, 5), labels, classes=(3, 2))) == 0
+    assert float(objectives.attributes(torch.randn(2, 4, 5), labels, classes=(3, 2))) == 0

@@ -124,6 +124,9 @@ class ModelConfig:
     family: Literal["prefix"] = "prefix"
     # Classes of each attribute of a patch, where patches are labelled too (`scenes`: 9, 8, 2, 3).
     patch_classes: tuple[Size, ...] = ()
+    # The same of the objects an answer is about (`scenes`: 8, 8, 2, 3, 9), and their most.
+    object_classes: tuple[Size, ...] = ()
+    num_objects: Size = 2
     # The words of a question see each other both ways.
     prefix_lm: bool = False
     vision: VisionConfig = field(default_factory=VisionConfig)
@@ -218,6 +221,7 @@ class TrainConfig:
     final: Share = 0.02
     clip: Annotated[float, Field(ge=0)] = 1.0
     patch_weight: Annotated[float, Field(ge=0)] = 0.0
+    object_weight: Annotated[float, Field(ge=0)] = 0.0
     ema: Decay = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     fused: bool | None = None
@@ -240,9 +244,10 @@ class Recipe:
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
-        if self.train.patch_weight and not self.model.patch_classes:
-            raise ValueError("train.patch_weight weighs labels of patches, but model.patch_classes "
-                             "names none")  # fmt: skip
+        for kind, things in (("patch", "patches"), ("object", "objects")):
+            if getattr(self.train, f"{kind}_weight") and not getattr(self.model, f"{kind}_classes"):
+                raise ValueError(f"train.{kind}_weight weighs labels of {things}, but "
+                                 f"model.{kind}_classes names none")  # fmt: skip
         if self.data.row_tokens > self.model.text.context:
             raise ValueError(f"data.row_tokens is {self.data.row_tokens}, more than the "
                              f"{self.model.text.context} of model.text.context")  # fmt: skip

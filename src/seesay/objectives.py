@@ -1,7 +1,7 @@
 """Objectives: pure functions of tensors.
 
-Shapes: M positions with a target, Y vocabulary, N pictures, A attributes, P patches, C classes of
-all attributes together.
+Shapes: M positions with a target, Y vocabulary, N pictures or positions, A attributes, P patches or
+objects, C classes of all attributes together.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,12 @@ def caption(logits: Float[Tensor, "M Y"], targets: Int[Tensor, "M"]) -> Float[Te
     return F.cross_entropy(logits.float(), targets, reduction="sum") / max(1, len(targets))
 
 
-def patches(
+def attributes(
     logits: Float[Tensor, "N P C"], labels: Int[Tensor, "N A P"], *, classes: Sequence[int]
 ) -> Float[Tensor, ""]:
-    """Σ over attributes of the mean −log p(class) over the patches where it is known, in nats.
+    """Σ over attributes of the mean −log p(class) over the things where it is known, in nats.
+
+    The things are a picture's patches, or the objects that an answer is about.
 
     `classes`: of each attribute, whose logits stand side by side; labels are -1 where unknown.
     """

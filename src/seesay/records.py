@@ -56,7 +56,8 @@ class Example:
     `tasks/`. `group` names the picture: examples of one group are questions on the same pictures,
     which are then encoded once. `labels` are slices to report by (`{"kind": "count"}`). `options`
     are the answers to choose among, where the set is closed; for the task `match` the first is
-    right. `scene` is the graph a drawn picture came from.
+    right. `scene` is the graph a drawn picture came from, `objects` which of its objects are asked
+    about.
     """
 
     images: tuple[Picture, ...]
@@ -68,6 +69,7 @@ class Example:
     boxes: tuple[Box, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     scene: Any = None
+    objects: tuple[int, ...] = ()
 
     @property
     def question(self) -> str:
@@ -99,6 +101,9 @@ class Batch:
     horizon_BT: Tensor | None = None
     # int64; the class of each patch by attribute, -1 where unknown; None where no row has any.
     labels_NAP: Tensor | None = None
+    # int64; at the position before an answer, the class by attribute of each object it is about; -1
+    # where unknown and at all other positions; None where no row has any.
+    about_BTAO: Tensor | None = None
     origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
     # Why rows that should be here are not: pictures that do not decode.
     skipped: tuple[str, ...] = ()
@@ -123,7 +128,7 @@ class Batch:
 
     def rows(self, which: slice, *, width: int, pictures: slice = slice(None)) -> "Batch":
         """Some of the rows, cut to `width` positions, with these of the pictures."""
-        wide = {f.name: getattr(self, f.name) for f in fields(self) if f.name.endswith("_BT")}
+        wide = {f.name: getattr(self, f.name) for f in fields(self) if "_BT" in f.name}
         cut = {k: v[which, :width] for k, v in wide.items() if v is not None}
         labels = None if self.labels_NAP is None else self.labels_NAP[pictures]
         return replace(

@@ -218,19 +218,34 @@ def test_fill_takes_whatever_still_fits_in_order(plan, room):
     documents = [spoken(pairs) for pairs in plan]
     taken = fill(documents, room=room)
     left, at = room, 0
-    for own in documents:
+    for i, own in enumerate(documents):
         if own.num_inputs <= left:
-            assert taken[at] is own
+            assert taken[at] == i
             left, at = left - own.num_inputs, at + 1
     assert len(taken) == at
-    assert sum(own.num_inputs for own in taken) <= room
+    assert sum(documents[i].num_inputs for i in taken) <= room
 
 
 def test_fill_passes_over_what_does_not_fit():
     small, large, last = document([5]), document([5] * 9), document([6, 7])
-    assert fill([small, large, last], room=3) == (small, last)
-    assert fill([large], room=7) == ()
-    assert fill([large], room=8) == (large,)  # its last token is not read
+    assert fill([small, large, last], room=3) == [0, 2]
+    assert fill([large], room=7) == []
+    assert fill([large], room=8) == [0]  # its last token is not read
+
+
+def test_what_an_answer_is_about_stands_where_its_first_word_is_predicted():
+    one, two = np.array([[3, -1], [5, -1]]), np.array([[0, 1], [2, 4]])
+    asked = (document([5, 6, 7, 8], [0, 0, 1, 1]), document([9, 7], [0, 1]))
+    batch = packed(
+        Row(pictures(1), asked[:1]), Row(pictures(1), asked, about=(one, two)), Row(pictures(1), ())
+    )
+    assert batch.about_BTAO is not None and batch.about_BTAO.shape[2:] == (2, 2)
+    places = (batch.about_BTAO >= 0).any(dim=(2, 3)).nonzero().tolist()
+    assert places == [[1, PICTURE_TOKENS + 1], [1, PICTURE_TOKENS + 3]]
+    assert [batch.targets_BT[b, t].item() for b, t in places] == [7, 7]
+    for (b, t), about in zip(places, (one, two), strict=True):
+        assert batch.about_BTAO[b, t].tolist() == about.tolist()
+    assert packed(Row(pictures(1), asked)).about_BTAO is None
 
 
 def test_rows_that_do_not_say_what_is_in_their_patches_are_unknown():

@@ -361,10 +361,25 @@ def test_a_source_without_examples_is_an_error():
 
 def test_drawn_rows_say_what_is_in_their_patches():
     batch = streamed(drawn(fit=replace(FIT, patches=(4, 4))))[0, 0.0]
-    assert batch.labels_NAP is not None and batch.labels_NAP.shape == (3, len(scenes.CLASSES), 16)
+    assert batch.labels_NAP is not None
+    assert batch.labels_NAP.shape == (3, len(scenes.PATCH_CLASSES), 16)
     for labels_AP, origin in zip(batch.labels_NAP, batch.origins, strict=True):
         scene = world().scene(int(origin.rsplit(":", 1)[1]))
         assert labels_AP.tolist() == scenes.patches(scene, (4, 4)).tolist()
+
+
+def test_drawn_rows_say_what_their_answers_are_about():
+    """The documents a row has no room for are passed over, and their objects with them."""
+    batch = streamed(drawn(fit=replace(FIT, about=True)))[0, 0.0]
+    assert batch.about_BTAO is not None and streamed(drawn())[0, 0.0].about_BTAO is None
+    known_BT = (batch.about_BTAO >= 0).any(dim=(2, 3))
+    assert known_BT.any() and (batch.targets_BT[known_BT] >= 0).all()
+    for b, origin in enumerate(batch.origins):
+        scene = world().scene(int(origin.rsplit(":", 1)[1]))
+        looks = {tuple(scenes.about(scene, [i])[:, 0]) for i in range(len(scene.objects))}
+        for about_AO in batch.about_BTAO[b][known_BT[b]]:
+            assert tuple(about_AO[:, 0].tolist()) in looks
+            assert tuple(about_AO[:, 1].tolist()) in looks | {(-1,) * len(scenes.OBJECT_CLASSES)}
 
 
 def world() -> scenes.World:

@@ -109,14 +109,58 @@ def test_naming_patches_is_learned_without_a_word(tmp_path):
     assert both > alone > 0
 
 
+def test_naming_what_answers_are_about_adds_to_the_loss_and_is_learned(tmp_path):
+    plan = runs.recipe(
+        "scenes",
+        data={**HERE, "sources": [{"path": "scenes", "kinds": {"colour": 1, "relation": 1}}]},
+        model={**PLAIN, "object_classes": [8, 8, 2, 3, 9]},
+        steps=1,
+        object_weight=1.0,
+    )
+    run = runs.prepare(tmp_path, plan)
+    (batch,) = first_batches(tmp_path, plan, 1)
+    assert batch.about_BTAO is not None and run.model.object_head is not None
+
+    def losses() -> list[float]:
+        made = []
+        for weight in (1.0, 0.0):
+            run.recipe = replace(plan, train=replace(plan.train, object_weight=weight))
+            made.append(loop.loss_of(run, batch, run.model))
+        return made
+
+    both, alone = losses()
+    # Five things to tell of each object, from nothing.
+    nothing = sum(math.log(n) for n in (8, 8, 2, 3, 9))
+    assert (both - alone).item() == pytest.approx(nothing, rel=0.5)
+    optimizer = torch.optim.Adam(run.model.parameters(), lr=0.01)
+    for _ in range(40):
+        (losses()[0] - losses()[1]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    later = losses()
+    assert later[0] - later[1] < 0.5 * (both - alone)
+
+
 @pytest.mark.parametrize(
-    ("drawn", "classes", "what"),
-    [(True, [3, 3], "patches of"), (False, [9, 8, 2, 3], "no source says")],
+    ("drawn", "kind", "classes", "what"),
+    [
+        (True, "patch", [3, 3], "patch_classes are"),
+        (False, "patch", [9, 8, 2, 3], "no source says"),
+        (True, "object", [8, 8, 2, 3], "object_classes are"),
+        (False, "object", [8, 8, 2, 3, 9], "no source says"),
+    ],
 )
-def test_patches_that_nothing_labels_are_an_error(tmp_path, folder, drawn, classes, what):
-    source, model = "scenes" if drawn else folder, {**PLAIN, "patch_classes": classes}
-    plan = runs.recipe(source, data=HERE, model=model, patch_weight=1.0)
+def test_labels_that_nothing_gives_are_an_error(tmp_path, folder, drawn, kind, classes, what):
+    source, model = "scenes" if drawn else folder, {**PLAIN, f"{kind}_classes": classes}
+    plan = runs.recipe(source, data=HERE, model=model, **{f"{kind}_weight": 1.0})
     with pytest.raises(RecipeError, match=what):
+        runs.prepare(tmp_path, plan)
+
+
+def test_another_number_of_objects_is_an_error(tmp_path):
+    model = {**PLAIN, "object_classes": [8, 8, 2, 3, 9], "num_objects": 3}
+    plan = runs.recipe("scenes", data=HERE, model=model, object_weight=1.0)
+    with pytest.raises(RecipeError, match="num_objects is 3"):
         runs.prepare(tmp_path, plan)
 
 

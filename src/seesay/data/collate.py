@@ -1,6 +1,6 @@
 """Documents -> packed rows -> Batch: questions on one picture share it under a document mask.
 
-Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patches.
+Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patches, O objects.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,15 @@ ROUND = 16
 class Row:
     """What shares one encoding of some pictures: their pixels (N, H, W, 3) and the documents.
 
-    `labels` are what is in each patch, (N, A, P), where that is known.
+    `labels` are what is in each patch, (N, A, P), and `about` what the objects are that each
+    document's answer is about, (A, O) a document, where that is known.
     """
 
     pictures: np.ndarray
     documents: tuple[Document, ...]
     origin: str = ""
     labels: np.ndarray | None = None
+    about: tuple[np.ndarray, ...] | None = None
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -58,14 +60,14 @@ def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list
     return [row for row in rows if row]
 
 
-def fill(documents: Sequence[Document], *, room: int) -> tuple[Document, ...]:
-    """The documents that fit, in order of preference: one that does not is passed over."""
-    taken: list[Document] = []
-    for document in documents:
+def fill(documents: Sequence[Document], *, room: int) -> list[int]:
+    """Which documents fit, in order of preference: one that does not is passed over."""
+    taken: list[int] = []
+    for i, document in enumerate(documents):
         if document.num_inputs <= room:
-            taken.append(document)
+            taken.append(i)
             room -= document.num_inputs
-    return tuple(taken)
+    return taken
 
 
 def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad: int) -> Batch:
@@ -92,6 +94,7 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         pictures_NCHW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
         horizon_BT=torch.from_numpy(_horizon(learned, documents)),
         labels_NAP=_labels(rows),
+        about_BTAO=_about(rows, documents, targets),
         origins=tuple(row.origin for row in rows),
     )
     _count(batch, rows, picture_token=picture_token, picture_tokens=picture_tokens)
@@ -108,6 +111,21 @@ def _labels(rows: Sequence[Row]) -> torch.Tensor | None:
         for row in rows
     ]
     return torch.from_numpy(np.concatenate(several))
+
+
+def _about(
+    rows: Sequence[Row], documents_BT: np.ndarray, targets_BT: np.ndarray
+) -> torch.Tensor | None:
+    """What each answer is about, where its first word is to be predicted."""
+    shape = next((row.about[0].shape for row in rows if row.about), None)
+    if shape is None:
+        return None
+    made = np.full((*documents_BT.shape, *shape), -1, np.int64)
+    for b, row in enumerate(rows):
+        for number, about in enumerate(row.about or (), start=1):
+            spoken = (documents_BT[b] == number) & (targets_BT[b] >= 0)
+            made[b, spoken.argmax()] = about
+    return torch.from_numpy(made)
 
 
 def _lay(

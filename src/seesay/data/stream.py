@@ -32,6 +32,7 @@ class Fit:
     row_tokens: int
     how: str = "stretch"
     patches: tuple[int, int] | None = None  # the grid whose cells are labelled, where any is
+    about: bool = False  # whether what an answer is about is labelled
 
     @property
     def room(self) -> int:
@@ -83,14 +84,28 @@ class SceneRows:
         origin, room = str(examples[0].origin), self.fit.room
         spoken = [e for e in examples if e.turns]
         documents = [self.text.encode(e.turns, limit=room, where=origin) for e in spoken]
+        kept = fill(documents, room=room)
         # As they are drawn, unless the model takes in oblong pictures.
         pixels = images.pixels(examples[0].images[0], size=self.fit.size, fit=self.fit.how)
-        return Row(pixels[None], fill(documents, room=room), origin, self._labels(examples[0]))
+        return Row(
+            pixels[None],
+            tuple(documents[i] for i in kept),
+            origin,
+            self._labels(examples[0]),
+            self._about([spoken[i] for i in kept]),
+        )
 
     def _labels(self, example: Example) -> np.ndarray | None:
         from seesay import scenes
 
         return scenes.patches(example.scene, self.fit.patches)[None] if self.fit.patches else None
+
+    def _about(self, examples: Sequence[Example]) -> tuple[np.ndarray, ...] | None:
+        from seesay import scenes
+
+        if not self.fit.about:
+            return None
+        return tuple(scenes.about(example.scene, example.objects) for example in examples)
 
 
 class FileRows:

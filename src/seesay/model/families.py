@@ -1,10 +1,11 @@
 """Families: how pictures and words meet.
 
 Shapes: B rows, T positions, D text width, N pictures, Q picture tokens, Y vocabulary, P patches,
-V vision width, c classes of patches.
+V vision width, C classes of attributes, O objects.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -41,12 +42,24 @@ def visible(
     return (same_group & same_document & (earlier | both_pictures))[:, None]
 
 
+class Taught(NamedTuple):
+    """What all heads say: of words (M, Y), of patches (N, P, C), and of what answers are about.
+
+    That is (M, O·C): the objects side by side.
+    """
+
+    words: Tensor
+    patches: Tensor | None
+    objects: Tensor | None
+
+
 class Prefix(nn.Module):
     """Picture tokens stand among the words of a causal decoder (LLaVA, arXiv:2304.08485).
 
     h = decoder([connector(vision(picture)); embed(words)]), logits = head(h).
 
-    `patch_head` reads what is in each patch off the vision side, where that is taught too. With
+    `patch_head` reads what is in each patch off the vision side, and `object_head` what the objects
+    are that an answer is about off the text side, where that is taught too. With
     `prefix_lm`, the words of a question see each other both ways, as pictures do (T5,
     arXiv:1910.10683, section 3.2.1; PaliGemma, arXiv:2407.07726).
     """
@@ -61,12 +74,13 @@ class Prefix(nn.Module):
         text: Decoder,
         picture_token: int,
         patch_head: nn.Linear | None = None,
+        object_head: nn.Linear | None = None,
         prefix_lm: bool = False,
     ) -> None:
         super().__init__()
         self.vision, self.connector, self.text = vision, connector, text
-        self.picture_token, self.patch_head = picture_token, patch_head
-        self.prefix_lm = prefix_lm
+        self.picture_token, self.prefix_lm = picture_token, prefix_lm
+        self.patch_head, self.object_head = patch_head, object_head
 
     def see(
         self,
@@ -106,26 +120,33 @@ class Prefix(nn.Module):
         seen: Float[Tensor, "M Q D"] | None = None,
         select: Bool[Tensor, "B T"] | None = None,
         label: bool = False,
+        about: Bool[Tensor, "B T"] | None = None,
         fused: bool = False,
         record: Record | None = None,
-    ) -> Float[Tensor, "*rows Y"] | tuple[Float[Tensor, "*rows Y"], Float[Tensor, "N P classes"]]:
+    ) -> Float[Tensor, "*rows Y"] | Taught:
         """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
 
         `seen` are the pictures already as tokens, where several rows share one; `pictures` are
-        then not looked at. `horizon` is for `prefix_lm` alone. With `label`, also the logits of
-        what is in each patch, by `patch_head`.
+        then not looked at. `horizon` is for `prefix_lm` alone. With `label`, also what the other
+        heads say: of each patch, and at the positions `about` of each object.
         """
-        labels_NPc = None
+        patches_NPV = None
         if seen is None:
             patches_NPV = self.vision(pictures, fused=fused, record=record)
             seen = self.connector(patches_NPV)
-            labels_NPc = self.patch_head(patches_NPV) if label and self.patch_head else None
         assert seen is not None
         x_BTD = self.embed(tokens, seen)
         bias = self._bias(documents, groups, horizon, like=x_BTD)
         h_BTD = self.text(x_BTD, positions=positions, bias=bias, fused=fused, record=record)
         logits = self.text.logits(h_BTD if select is None else h_BTD[select])
-        return logits if labels_NPc is None else (logits, labels_NPc)
+        if not label:
+            return logits
+        patches_NPC, objects_MC = None, None
+        if self.patch_head is not None and patches_NPV is not None:
+            patches_NPC = self.patch_head(patches_NPV)
+        if self.object_head is not None and about is not None:
+            objects_MC = self.object_head(h_BTD[about])
+        return Taught(logits, patches_NPC, objects_MC)
 
     def decode(
         self,
@@ -170,13 +191,14 @@ def _compute_type(x: Tensor) -> torch.dtype:
 def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Prefix:
     """A model with fresh weights."""
     text = build_text(config.text, vocabulary=vocabulary)
-    classes = sum(config.patch_classes)
+    patch, things = sum(config.patch_classes), config.num_objects * sum(config.object_classes)
     model = Prefix(
         vision=build_vision(config.vision),
         connector=build_connector(config),
         text=text,
         picture_token=picture_token,
-        patch_head=nn.Linear(config.vision.width, classes) if classes else None,
+        patch_head=nn.Linear(config.vision.width, patch) if patch else None,
+        object_head=nn.Linear(config.text.width, things) if things else None,
         prefix_lm=config.prefix_lm,
     )
     layers.initialise(model)

@@ -2,19 +2,23 @@
 
 `examples(World(seed=0), index)` is one picture with its captions and questions; `matches` pairs a
 caption with a wrong one; `picture` is the picture alone, `patches` what is in each cell of a grid
-over it; `export` writes folders; `render.masks` and `render.boxes` show where.
+over it, `about` what the objects are that a question is about; `export` writes folders;
+`render.masks` and `render.boxes` show where.
 """
 
-from seesay.scenes.grid import CLASSES, patches
+from seesay.scenes.labels import MOST_ABOUT, OBJECT_CLASSES, PATCH_CLASSES, about, patches
 from seesay.scenes.stream import examples, matches, picture
 from seesay.scenes.world import SPLITS, Object, Scene, World
 
 __all__ = [
-    "CLASSES",
+    "MOST_ABOUT",
+    "OBJECT_CLASSES",
+    "PATCH_CLASSES",
     "SPLITS",
     "Object",
     "Scene",
     "World",
+    "about",
     "examples",
     "matches",
     "patches",

@@ -138,6 +138,7 @@ class _Maker:
         labels: dict[str, str],
         options: tuple[str, ...] = (),
         boxes: tuple[Box, ...] = (),
+        objects: tuple[int, ...] = (),
     ) -> Example:
         turns = (Turn("user", prompt), Turn("assistant", answer))
         labels["objects"] = self.num
@@ -151,6 +152,7 @@ class _Maker:
             boxes,
             labels,
             self.scene,
+            objects,
         )
 
     def caption(self, view: View, style: str, rng: Random, words: Tongue) -> Example:
@@ -164,6 +166,6 @@ class _Maker:
             thing = self.scene.objects[question.objects[0]]
             box = bounds(thing, self.resolution)
             boxes = (Box(*box, label=f"{thing.colour} {thing.shape}"),)
-        return self.example(
-            question.text, question.answer, "vqa", {"kind": question.kind}, question.options, boxes
-        )
+        labels = {"kind": question.kind}
+        text, answer, options = question.text, question.answer, question.options
+        return self.example(text, answer, "vqa", labels, options, boxes, question.objects)

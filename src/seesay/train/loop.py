@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from seesay import machine, objectives
@@ -22,7 +23,7 @@ from seesay.data.stream import Stream, loader
 from seesay.data.text import Text
 from seesay.errors import TrainingError
 from seesay.model import checkpoint
-from seesay.model.families import Prefix
+from seesay.model.families import Prefix, Taught
 from seesay.records import Batch
 from seesay.train import optim, parallel, save, state
 from seesay.train.meter import Meter
@@ -54,25 +55,33 @@ class Run:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def loss_of(run: Run, batch: Batch, model: Callable[..., Tensor]) -> Tensor:
-    """The caption objective on a batch, mean over its targets, in nats; and what patches add."""
+def loss_of(run: Run, batch: Batch, model: Callable[..., Any]) -> Tensor:
+    """The caption objective on a batch, mean over its targets, in nats; and what labels add."""
     select_BT = batch.targets_BT >= 0
-    weight = run.recipe.train.patch_weight if batch.labels_NAP is not None else 0.0
+    about_BT = None if batch.about_BTAO is None else (batch.about_BTAO >= 0).any(dim=(2, 3))
     with run.autocast():
-        made = model(
+        made: Taught = model(
             batch.tokens_BT,
             pictures=batch.pictures_NCHW,
             **batch.layout,
             select=select_BT,
-            label=weight > 0,
+            label=True,
+            about=about_BT,
             fused=run.fused,
         )
-    logits_MY, labels_NPc = made if weight else (made, None)
-    loss = objectives.caption(logits_MY, batch.targets_BT[select_BT])
-    if labels_NPc is None or batch.labels_NAP is None:
-        return loss
-    classes = run.recipe.model.patch_classes
-    return loss + weight * objectives.patches(labels_NPc, batch.labels_NAP, classes=classes)
+    loss = objectives.caption(made.words, batch.targets_BT[select_BT])
+    settings, parts = run.recipe.train, run.recipe.model
+    if made.patches is not None and batch.labels_NAP is not None and settings.patch_weight:
+        loss = loss + settings.patch_weight * objectives.attributes(
+            made.patches, batch.labels_NAP, classes=parts.patch_classes
+        )
+    if made.objects is not None and batch.about_BTAO is not None and settings.object_weight:
+        loss = loss + settings.object_weight * objectives.attributes(
+            rearrange(made.objects, "M (O C) -> M O C", O=parts.num_objects),
+            batch.about_BTAO[about_BT],
+            classes=parts.object_classes,
+        )
+    return loss
 
 
 class Interrupted(Exception):
@@ -190,7 +199,13 @@ class Loop:
 
     def _update(self, loss: Tensor) -> Tensor:
         """Move the weights; the gradient's norm before clipping. All processes share the loss."""
-        gradients = [p.grad for p in self.run.model.parameters() if p.grad is not None]
+        trained = [p for p in self.run.model.parameters() if p.requires_grad]
+        if self.run.ranks.total > 1:
+            # What this process's batch had no labels for, another's may have.
+            for parameter in trained:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in trained if p.grad is not None]
         parallel.average([*gradients, loss])
         norm = optim.clip(gradients, self.settings.clip)
         self.check_finite()

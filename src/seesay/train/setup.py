@@ -45,7 +45,8 @@ def prepare(
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
-        patches=_labelled(recipe),
+        patches=families.patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
+        about=_taught(recipe, "object"),
     )
     place = machine.device(device)
     dtype = machine.precision(place, wish=_WISHES[recipe.train.precision])
@@ -70,26 +71,34 @@ def prepare(
     return run
 
 
-def _labelled(recipe: Recipe) -> tuple[int, int] | None:
-    """The grid of patches whose classes are taught too, if they are."""
-    if not recipe.train.patch_weight:
-        return None
+def _taught(recipe: Recipe, kind: str) -> bool:
+    """Whether the classes of patches, or of objects, are taught too: only drawn ones are known."""
+    if not getattr(recipe.train, f"{kind}_weight"):
+        return False
     from seesay import scenes
 
-    if recipe.model.patch_classes != scenes.CLASSES:
+    drawn = {"patch": scenes.PATCH_CLASSES, "object": scenes.OBJECT_CLASSES}[kind]
+    classes = getattr(recipe.model, f"{kind}_classes")
+    if classes != drawn:
         raise RecipeError(
-            f"patches of {recipe.model.patch_classes} classes, but drawn ones have "
-            f"{scenes.CLASSES}",
-            where="model.patch_classes",
-            fix=f"write patch_classes = {list(scenes.CLASSES)}",
+            f"{kind}_classes are {classes}, but drawn ones have {drawn}",
+            where=f"model.{kind}_classes",
+            fix=f"write {kind}_classes = {list(drawn)}",
         )
     if not any(source.path == "scenes" for source in recipe.data.sources):
         raise RecipeError(
-            "no source says what is in its patches: only drawn pictures do",
-            where="train.patch_weight",
+            f"no source says what is in its {kind}: only drawn pictures do",
+            where=f"train.{kind}_weight",
             fix="set it to 0, or add the source `scenes`",
         )
-    return families.patch_grid(recipe.model.vision)
+    if kind == "object" and recipe.model.num_objects != scenes.MOST_ABOUT:
+        raise RecipeError(
+            f"num_objects is {recipe.model.num_objects}, but drawn questions are about "
+            f"{scenes.MOST_ABOUT} at most",
+            where="model.num_objects",
+            fix=f"write num_objects = {scenes.MOST_ABOUT}",
+        )
+    return True
 
 
 _WISHES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}

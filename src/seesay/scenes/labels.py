@@ -1,0 +1,52 @@
+"""Labels: what is in each cell of a grid over a picture, and what a question is about.
+
+Shapes: A attributes (shape, colour, size, texture; of objects also place), P cells of the grid, row
+by row, O objects.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seesay.scenes.world import COLOURS, PLACES, SHAPES, SIZES, SPAN, TEXTURES, Object, Scene
+
+# Classes of each attribute; the last class of the first, shape, is "nothing here".
+PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(SIZES), len(TEXTURES))
+OBJECT_CLASSES = (len(SHAPES), len(COLOURS), len(SIZES), len(TEXTURES), len(PLACES))
+# Questions are about so many objects at most.
+MOST_ABOUT = 2
+
+
+def patches(scene: Scene, grid: tuple[int, int]) -> np.ndarray:
+    """Classes (A, P), int64, of the front-most object that reaches each cell's middle.
+
+    An object reaches as far as the circle around it. Where there is none, the shape is "nothing"
+    and the rest are -1, unknown.
+    """
+    rows, columns = grid
+    y_R1 = ((np.arange(rows) + 0.5) * SPAN / rows)[:, None]
+    x_1C = ((np.arange(columns) + 0.5) * SPAN / columns)[None, :]
+    made = np.full((len(PATCH_CLASSES), rows, columns), -1, np.int64)
+    made[0] = len(SHAPES)
+    for thing in scene.objects:
+        inside = (x_1C - thing.x) ** 2 + (y_R1 - thing.y) ** 2 <= thing.radius**2
+        made[:, inside] = np.array(_classes(thing))[:, None]
+    return made.reshape(len(PATCH_CLASSES), rows * columns)
+
+
+def about(scene: Scene, objects: Sequence[int]) -> np.ndarray:
+    """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none."""
+    made = np.full((len(OBJECT_CLASSES), MOST_ABOUT), -1, np.int64)
+    for o, i in enumerate(objects[:MOST_ABOUT]):
+        thing = scene.objects[i]
+        made[:, o] = (*_classes(thing), PLACES.index(thing.place))
+    return made
+
+
+def _classes(thing: Object) -> tuple[int, int, int, int]:
+    return (
+        SHAPES.index(thing.shape),
+        COLOURS.index(thing.colour),
+        SIZES.index(thing.size),
+        TEXTURES.index(thing.texture),
+    )
