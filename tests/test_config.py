@@ -172,12 +172,6 @@ def test_a_picture_size_is_a_side_or_height_and_width():
     assert checked("model.vision.image_size=[32,64]").model.vision.size == (32, 64)
 
 
-def test_scenes_are_all_or_not():
-    assert checked().data.is_scenes
-    assert not checked("data.sources=[{path='a'}]").data.is_scenes
-    assert not checked("data.sources=[{}, {path='a'}]").data.is_scenes
-
-
 def test_a_recipe_cannot_be_changed_behind_its_check():
     with pytest.raises(dataclasses.FrozenInstanceError):
         checked().train.batch = 0  # type: ignore[misc]
