@@ -165,6 +165,8 @@ class StageConfig:
     captions: Count | None = None
     kinds: Weights | None = None
     caption_styles: tuple[str, ...] | None = None
+    # Whether what answers are about is labelled, where `train.object_weight` asks for it.
+    about: bool = True
 
     @pydantic.model_validator(mode="after")
     def _agree(self):

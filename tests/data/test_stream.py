@@ -382,6 +382,12 @@ def test_drawn_rows_say_what_their_answers_are_about():
             assert tuple(about_AO[:, 1].tolist()) in looks | {(-1,) * len(scenes.OBJECT_CLASSES)}
 
 
+def test_a_stage_may_leave_out_what_answers_are_about():
+    stage = StageConfig(until=0.5, about=False)
+    made = streamed(drawn(fit=replace(FIT, about=True)), stages=[stage])
+    assert made[0, 0.0].about_BTAO is None and made[0, 0.5].about_BTAO is not None
+
+
 def world() -> scenes.World:
     return scenes.World(seed=0, objects=SOURCE.objects)
 

@@ -73,18 +73,22 @@ class SceneRows:
                 resolution=max(self.fit.size),
             )
             if examples:
-                return self._row(examples)
+                about = self.fit.about and (stage is None or stage.about)
+                return self._row(examples, about=about)
         raise RecipeError(
             f"{TRIES} scenes gave no caption and no question of the kinds asked for",
             where="data.sources",
             fix="raise captions or objects, or allow more kinds",
         )
 
-    def _row(self, examples: Sequence[Example]) -> Row:
+    def _row(self, examples: Sequence[Example], *, about: bool = False) -> Row:
+        from seesay import scenes
+
         origin, room = str(examples[0].origin), self.fit.room
         spoken = [e for e in examples if e.turns]
         documents = [self.text.encode(e.turns, limit=room, where=origin) for e in spoken]
         kept = fill(documents, room=room)
+        objects = [scenes.about(spoken[i].scene, spoken[i].objects) for i in kept if about]
         # As they are drawn, unless the model takes in oblong pictures.
         pixels = images.pixels(examples[0].images[0], size=self.fit.size, fit=self.fit.how)
         return Row(
@@ -92,20 +96,13 @@ class SceneRows:
             tuple(documents[i] for i in kept),
             origin,
             self._labels(examples[0]),
-            self._about([spoken[i] for i in kept]),
+            tuple(objects) or None,
         )
 
     def _labels(self, example: Example) -> np.ndarray | None:
         from seesay import scenes
 
         return scenes.patches(example.scene, self.fit.patches)[None] if self.fit.patches else None
-
-    def _about(self, examples: Sequence[Example]) -> tuple[np.ndarray, ...] | None:
-        from seesay import scenes
-
-        if not self.fit.about:
-            return None
-        return tuple(scenes.about(example.scene, example.objects) for example in examples)
 
 
 class FileRows:
