@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim._muon import _adjust_lr
 
 from seesay.config import TrainConfig
 from seesay.model.vision import Convolution
@@ -43,7 +42,10 @@ def optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimi
 
 
 class Muon(torch.optim.Muon):
-    """torch's Muon, which takes matrices of one shape together: many are small, and wait alone."""
+    """torch's Muon with matrices of one shape taken together: many are small, and wait alone.
+
+    Its settings and state are torch's own; rates are adjusted to shapes as by default there.
+    """
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
@@ -66,10 +68,10 @@ class Muon(torch.optim.Muon):
                     epsilon=group["eps"],
                 )
                 for i, update in zip(members, several, strict=True):
-                    rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], weights[i].shape)
-                    tall = weights[i].shape != update.shape
+                    rows, columns = weights[i].shape
+                    rate = group["lr"] * max(1.0, rows / columns) ** 0.5
                     weights[i].mul_(1 - group["lr"] * group["weight_decay"])
-                    weights[i].add_(update.T if tall else update, alpha=-rate)
+                    weights[i].add_(update.T if rows > columns else update, alpha=-rate)
 
 
 def _wide(matrix: Tensor) -> Tensor:
