@@ -105,6 +105,19 @@ def test_two_processes_do_what_one_does_with_all_their_batches(tmp_path, folder)
     assert [path.name for path in (tmp_path / "two").iterdir() if path.is_file()] == ["log.jsonl"]
 
 
+def test_labels_that_only_one_process_has_move_both_alike(tmp_path, folder):
+    """Of two sources, drawn pictures are labelled and the others are not; one row a process."""
+    labels = {"patch_classes": [9, 8, 2, 3], "object_classes": [8, 8, 2, 3, 9]}
+    settings = runs.table(folder, model={**PLAIN, **labels}, data={"workers": 0}, steps=2, batch=1)
+    settings["data"]["sources"] = [runs.SCENES, {"path": str(folder)}]
+    settings["train"] |= {"patch_weight": 1.0, "object_weight": 1.0}
+    torchrun(tmp_path, settings, tmp_path / "two")
+    weights = [left(tmp_path / "two", rank, "weights") for rank in (0, 1)]
+    assert runs.differing(*weights) == []
+    gradients = left(tmp_path / "two", 1, "gradients")
+    assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
+
+
 @pytest.mark.slow
 def test_by_the_clock_two_processes_stop_together(tmp_path, folder, pair):
     """A budget in minutes and a log row each step: the ranks' messages must stay in step."""
