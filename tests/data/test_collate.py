@@ -246,6 +246,9 @@ def test_what_an_answer_is_about_stands_where_its_first_word_is_predicted():
     for (b, t), about in zip(places, (one, two), strict=True):
         assert batch.about_BTAO[b, t].tolist() == about.tolist()
     assert packed(Row(pictures(1), asked)).about_BTAO is None
+    # Nothing to predict: nowhere to say what it is about, and no picture's position is taken for it.
+    silent = packed(Row(pictures(1), (document([5, 6], [0, 0]),), about=(two,)))
+    assert silent.about_BTAO is not None and (silent.about_BTAO == -1).all()
 
 
 def test_rows_that_do_not_say_what_is_in_their_patches_are_unknown():

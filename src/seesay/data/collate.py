@@ -124,7 +124,8 @@ def _about(
     for b, row in enumerate(rows):
         for number, about in enumerate(row.about or (), start=1):
             spoken = (documents_BT[b] == number) & (targets_BT[b] >= 0)
-            made[b, spoken.argmax()] = about
+            if spoken.any():
+                made[b, spoken.argmax()] = about
     return torch.from_numpy(made)
 
 

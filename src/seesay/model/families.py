@@ -59,9 +59,9 @@ class Prefix(nn.Module):
     h = decoder([connector(vision(picture)); embed(words)]), logits = head(h).
 
     `patch_head` reads what is in each patch off the vision side, and `object_head` what the objects
-    are that an answer is about off the text side, where that is taught too. With
-    `prefix_lm`, the words of a question see each other both ways, as pictures do (T5,
-    arXiv:1910.10683, section 3.2.1; PaliGemma, arXiv:2407.07726).
+    are that an answer is about off the text side, where that is taught too. With `prefix_lm`, the
+    words of a question see each other both ways, as pictures do (T5, arXiv:1910.10683, section
+    3.2.1; PaliGemma, arXiv:2407.07726).
     """
 
     can = ("answer", "choose", "caption")
