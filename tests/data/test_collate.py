@@ -246,7 +246,7 @@ def test_what_an_answer_is_about_stands_where_its_first_word_is_predicted():
     for (b, t), about in zip(places, (one, two), strict=True):
         assert batch.about_BTAO[b, t].tolist() == about.tolist()
     assert packed(Row(pictures(1), asked)).about_BTAO is None
-    # Nothing to predict: nowhere to say what it is about, and no picture's position is taken for it.
+    # Nothing to predict: nowhere to say what it is about, least of all at a picture.
     silent = packed(Row(pictures(1), (document([5, 6], [0, 0]),), about=(two,)))
     assert silent.about_BTAO is not None and (silent.about_BTAO == -1).all()
 

@@ -160,8 +160,11 @@ def _lay(
 
 
 def _horizon(learned_BT: np.ndarray, documents_BT: np.ndarray) -> np.ndarray:
-    """How far each position may see: what is to be said, up to itself; what is given, to the end of
-    what is given with it: the pictures, or the user's turn."""
+    """The last place each position may see.
+
+    What is to be said sees up to itself; what is given, to the end of what is given with it: the
+    pictures, or the user's turn.
+    """
     places = np.arange(learned_BT.shape[1])
     begins = np.diff(documents_BT, axis=1, prepend=-1) != 0
     # The next place where something else begins.

@@ -77,7 +77,10 @@ def _taught(recipe: Recipe, kind: str) -> bool:
         return False
     from seesay import scenes
 
-    drawn = {"patch": scenes.PATCH_CLASSES, "object": scenes.OBJECT_CLASSES}[kind]
+    drawn, things = {
+        "patch": (scenes.PATCH_CLASSES, "patches"),
+        "object": (scenes.OBJECT_CLASSES, "objects"),
+    }[kind]
     classes = getattr(recipe.model, f"{kind}_classes")
     if classes != drawn:
         raise RecipeError(
@@ -87,7 +90,7 @@ def _taught(recipe: Recipe, kind: str) -> bool:
         )
     if not any(source.path == "scenes" for source in recipe.data.sources):
         raise RecipeError(
-            f"no source says what is in its {kind}: only drawn pictures do",
+            f"no source says what its {things} are: only drawn pictures do",
             where=f"train.{kind}_weight",
             fix="set it to 0, or add the source `scenes`",
         )
