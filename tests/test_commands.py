@@ -333,12 +333,27 @@ def test_exported_scenes_are_data(tmp_path, recipe, seesay):
     assert made["scores"]["answers"]["n"] == 72 and made["scores"]["captions"]["n"] == 12
 
 
+def test_a_model_says_its_reasoning_before_the_answer(tmp_path, recipe, capsys):
+    picture, out = tmp_path / "images" / "000.png", tmp_path / "run"
+    row = {"image": "images/000.png", "question": "same?", "reasoning": "red blue", "answer": "no"}
+    source = written(tmp_path, json.dumps(row), "rows.jsonl")
+    settings = ["--steps", 150, "--set", "train.learning_rate=0.01", "--quiet"]
+    made = ["--data", source, "--dev", source, "--recipe", recipe, "--out", out, *settings]
+    assert cli.main([str(each) for each in ["train", *made]]) == 0
+    capsys.readouterr()
+    assert cli.main(["ask", str(out), str(picture), "same?"]) == 0
+    assert capsys.readouterr() == ("no\n", "reasoning: red blue\n")
+    assert cli.main(["ask", str(out), str(picture), "same?", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reasoning"] == "red blue"
+
+
 def test_ask_captions_and_answers(trained, folder, seesay):
     picture = folder / "001.png"
     caption = seesay("ask", trained, picture, "--max-tokens", 8)
     assert caption.endswith("\n") and caption.count("\n") == 1
     made = json.loads(seesay("ask", trained, picture, "which?", "--max-tokens", 8, "--json"))
     assert made["question"] == "which?" and 0 < made["probability"] <= 1
+    assert made["reasoning"] == ""
     assert 1 <= len(made["token_log_probabilities"]) <= 8
     assert all(value <= 0 for value in made["token_log_probabilities"])
     made = json.loads(seesay("ask", trained, picture, "--max-tokens", 8, "--json"))

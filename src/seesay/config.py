@@ -122,7 +122,7 @@ class ModelConfig:
     """Which family, and its parts."""
 
     family: Literal["prefix"] = "prefix"
-    # Classes of each attribute of a patch, where patches are labelled too (`scenes`: 9, 8, 2, 3).
+    # Classes of each attribute of a patch, where patches have labels (`scenes`: 9, 8, 2, 3, 2).
     patch_classes: tuple[Size, ...] = ()
     # The same of the objects an answer is about (`scenes`: 8, 8, 2, 3, 9), and their most.
     object_classes: tuple[Size, ...] = ()
@@ -141,6 +141,8 @@ class SourceConfig:
     path: str = "scenes"
     weight: Annotated[float, Field(ge=0)] = 1.0
     columns: dict[str, str] = field(default_factory=dict)
+    # Whether the reasoning before an answer is learned too, where the source has any.
+    reasoning: bool = True
     # For `scenes`:
     objects: tuple[Size, Size] = (1, 6)
     language: Literal["en", "zh"] = "en"
@@ -167,6 +169,8 @@ class StageConfig:
     caption_styles: tuple[str, ...] | None = None
     # Whether what answers are about is labelled, where `train.object_weight` asks for it.
     about: bool = True
+    # Of drawn pictures without a word, the share shown in grey, where shape is learned by itself.
+    grey: Share = 0.0
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
@@ -186,7 +190,10 @@ class DataConfig:
     vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 1024
     row_tokens: Annotated[int, Field(ge=2)] = 192
     fit: Literal["stretch", "pad", "crop"] = "stretch"
+    # Pictures of files changed at random, and the words for where and what colour with them.
     flip: bool = False
+    turn: bool = False
+    recolour: bool = False
     shift: Count = 0
     limit_broken: Share = 0.05
     # None: 1, or 0 where it would take a core from the training (two cores or fewer, and no GPU).

@@ -226,10 +226,11 @@ def _shuffled(test: _Test) -> dict[str, tuple[Picture, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What was said, as the task reads it, and the natural log of its probability."""
+    """What was said, as the task reads it, the natural log of its probability, its reasoning."""
 
     text: str
     log_probability: float | None = None
+    reasoning: str = ""
 
 
 @dataclass(slots=True)
@@ -288,7 +289,7 @@ class _Asker:
     def _write(self, prompts: Sequence[Prompt]) -> list[_Reply]:
         answers = _all(self.predictor.answer(prompts), prompts)
         parse = self.test.task.parse
-        return [_Reply(parse(a.text), _total(a.log_probabilities)) for a in answers]
+        return [_Reply(parse(a.text), _total(a.log_probabilities), a.reasoning) for a in answers]
 
     def _choose(self, prompts: Sequence[Prompt], index: Sequence[int]) -> list[_Reply]:
         options = [_options(self.test.examples[i], seed=(self.test.seed, i)) for i in index]
@@ -381,4 +382,5 @@ def _record(test: _Test, i: int, reply: _Reply, *, name: str, right: bool) -> Re
         origin=str(example.origin),
         log_probability=reply.log_probability,
         labels=dict(example.labels),
+        reasoning=reply.reasoning,
     )

@@ -35,13 +35,15 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a predictor said: the text, and the natural-log probability of each of its tokens.
+    """What a predictor said: the text, and the natural-log probability of each token it said.
 
-    The mark that ends an answer is a token too, where it came before the limit.
+    The mark that ends an answer is a token too, where it came before the limit; so are the tokens
+    of its `reasoning`, what it said to itself first.
     """
 
     text: str
     log_probabilities: tuple[float, ...] = ()
+    reasoning: str = ""
 
 
 @runtime_checkable
@@ -173,7 +175,11 @@ class SeesayPredictor:
         batch = self._collate(rows).to(self.device)
         with self._autocast():
             made = self._generate(batch, pictures.seen(range(len(rows))), offset)
-        return [Answer(self.text.decode(g.tokens), g.log_probabilities) for g in made]
+        said = [self.text.read(g.tokens) for g in made]
+        return [
+            Answer(turn.text, g.log_probabilities, turn.reasoning)
+            for turn, g in zip(said, made, strict=True)
+        ]
 
     def _generate(self, batch: Batch, seen: torch.Tensor, offset: int) -> list[generate.Generated]:
         how = self.decoding

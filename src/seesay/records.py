@@ -31,10 +31,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of a conversation."""
+    """One turn of a conversation; `reasoning` is what the assistant says to itself before it."""
 
     role: Literal["user", "assistant"]
     text: str
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

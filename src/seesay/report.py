@@ -334,6 +334,7 @@ class Card:
 
     pictures: tuple[tuple[str, bool], ...]  # data URI, and whether it is small
     question: str
+    reasoning: str
     answer: str
     truth: str
     right: bool
@@ -361,6 +362,7 @@ def _card(record: Record) -> Card:
     return Card(
         pictures=tuple(_data_uri(p, where=record.origin) for p in record.images),
         question=record.question,
+        reasoning=record.reasoning,
         answer=record.answer,
         truth=record.truth,
         right=record.right,

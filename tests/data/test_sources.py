@@ -318,6 +318,29 @@ def conversation(table, turns: object, image: object = "images/0000.png") -> Pat
     return table(json.dumps([{"image": image, "conversations": turns}]), "llava.json")
 
 
+def test_reasoning(table):
+    path = table(
+        "image,question,reasoning,answer\nimages/0000.png,same?,red blue,no\n"
+        "images/0000.png,what?,,cat\n"
+    )
+    same, what = read(path).examples
+    assert same.turns == (Turn("user", "same?"), Turn("assistant", "no", "red blue"))
+    assert what.turns == (Turn("user", "what?"), Turn("assistant", "cat"))
+    assert same.answer == "no"
+    row = {"image": "images/0000.png", "question": "same?", "why": ["red", "blue"], "answer": "no"}
+    several = table(json.dumps(row), "b.jsonl")
+    assert read(several, columns={"reasoning": "why"}).examples[0].turns[-1].reasoning == "red"
+    captions = table("image,caption,reasoning\nimages/0000.png,a cat,whiskers\n", "c.csv")
+    assert read(captions).examples[0].turns == (Turn("assistant", "a cat"),)
+
+
+@pytest.mark.parametrize("before", ["red blue</think>no", "<think>\nred blue\n</think>\n\nno"])
+def test_reasoning_in_a_conversation(table, before):
+    turns = [{"from": "human", "value": "<image>\nsame?"}, {"from": "gpt", "value": before}]
+    path = table(json.dumps([{"image": "images/0000.png", "conversations": turns}]), "t.json")
+    assert read(path).examples[0].turns[-1] == Turn("assistant", "no", "red blue")
+
+
 def test_llava(table):
     turns = [
         {"from": "system", "value": "Be short."},
@@ -359,6 +382,7 @@ def test_chat_messages_of_two_pictures(table):
         ([{"from": "gpt", "value": "a"}, {"from": "gpt", "value": "b"}], "second turn of the"),
         ([{"from": "human", "value": "?"}, {"from": "gpt", "value": " "}], "turn 2 is empty"),
         ([{"from": "human", "value": None}], "turn 1 is empty"),
+        ([{"from": "human", "value": "?"}, {"from": "gpt", "value": "so</think>"}], "2 reasons"),
         (["hi"], "turn 1 is a str"),
         ([{"from": "gpt", "value": "\ud800"}], "not valid Unicode"),
         ([{"role": "user", "content": [{"type": "audio"}]}], "type 'audio'"),

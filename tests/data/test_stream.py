@@ -13,8 +13,9 @@ from data import layouts
 from seesay import scenes
 from seesay.config import DataConfig, SourceConfig, StageConfig
 from seesay.data import images, sources, stream
+from seesay.data.augment import Augment
 from seesay.data.order import Steps
-from seesay.data.stream import FileRows, Fit, SceneRows, Stream, augment, loader, staged
+from seesay.data.stream import FileRows, Fit, SceneRows, Stream, loader, staged
 from seesay.data.text import learn
 from seesay.errors import DataError, LengthError, PictureError, RecipeError
 from seesay.records import Batch, Example, Origin, Turn
@@ -45,8 +46,9 @@ def drawn(source: SourceConfig = SOURCE, *, seed: int = 0, fit: Fit = FIT) -> Sc
     return SceneRows(source, text=TEXT, fit=fit, seed=seed)
 
 
-def filed(examples, *, seed: int = 0, fit: Fit = FIT, flip: bool = False, shift: int = 0):
-    return FileRows(examples, text=TEXT, fit=fit, seed=seed, flip=flip, shift=shift)
+def filed(examples, *, seed: int = 0, fit: Fit = FIT, reasoning: bool = True, **changes):
+    augment = Augment(**changes)
+    return FileRows(examples, text=TEXT, fit=fit, seed=seed, augment=augment, reasoning=reasoning)
 
 
 def streamed(*rows, batch: int = 3, weights=(), stages=(), fit: Fit = FIT, **ranks) -> Stream:
@@ -368,6 +370,35 @@ def test_drawn_rows_say_what_is_in_their_patches():
         assert labels_AP.tolist() == scenes.patches(scene, (4, 4)).tolist()
 
 
+def test_pictures_in_grey_say_nothing_of_colour():
+    stage = StageConfig(until=1.0, questions=0, captions=0, grey=0.5)
+    rows = drawn(fit=replace(FIT, patches=(4, 4)))
+    made = [rows.row(index, stage) for index in range(20)]
+    plain = [rows.row(index, replace(stage, grey=0.0)) for index in range(20)]
+    grey = [np.ptp(row.pictures, axis=-1).max() == 0 for row in made]
+    assert sum(grey) == 10 and not any(np.ptp(row.pictures, axis=-1).max() == 0 for row in plain)
+    for row, same, dull in zip(made, plain, grey, strict=True):
+        assert row.labels is not None and same.labels is not None
+        known = [0, 2, 3, 4] if dull else [0, 1, 2, 3, 4]
+        assert np.array_equal(row.labels[:, known], same.labels[:, known])
+        assert not dull or (row.labels[:, 1] == -1).all()
+
+
+@pytest.mark.parametrize("reasoning", [True, False])
+def test_a_source_may_leave_out_the_reasoning(reasoning):
+    """Drawn, and from files."""
+    thinks = (Turn("user", "what ?"), Turn("assistant", "yes", "red green"))
+    wide = replace(FIT, row_tokens=400)
+    source = replace(SOURCE, reasoning=reasoning, kinds={"logic": 1.0}, objects=(2, 3))
+    for rows in (
+        drawn(source, fit=wide),
+        filed([replace(example(), turns=thinks)], reasoning=reasoning),
+    ):
+        documents = [document for i in range(4) for document in rows.row(i, None).documents]
+        found = [bool((document.tokens == TEXT.think).any()) for document in documents]
+        assert any(found) == reasoning and len(documents) >= 4
+
+
 def test_drawn_rows_say_what_their_answers_are_about():
     """The documents a row has no room for are passed over, and their objects with them."""
     batch = streamed(drawn(fit=replace(FIT, about=True)))[0, 0.0]
@@ -504,37 +535,6 @@ def test_an_error_comes_whole_and_in_its_turn(broken, workers, monkeypatch):
 
 
 # Augmentation.
-
-ramp = np.arange(2 * 8 * 9 * 3, dtype=np.uint8).reshape(2, 8, 9, 3)
-
-
-def test_nothing_asked_for_changes_nothing():
-    assert augment(ramp, flip=False, shift=0, seed=(0, 0)) is ramp
-
-
-def test_flipping_mirrors_about_half_of_the_rows():
-    made = [augment(ramp, flip=True, shift=0, seed=(0, i)) for i in range(200)]
-    mirrored = [bool((each == ramp[:, :, ::-1]).all()) for each in made]
-    whole = [bool((each == ramp).all()) for each in made]
-    assert all(a != b for a, b in zip(mirrored, whole, strict=True))
-    assert 70 < sum(mirrored) < 130
-
-
-def moved(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Each pixel is the one so far up and left of it, or the nearest at the edge."""
-    height, width = pixels.shape[1:3]
-    rows = np.clip(np.arange(height) - down, 0, height - 1)
-    columns = np.clip(np.arange(width) - right, 0, width - 1)
-    return pixels[:, rows][:, :, columns]
-
-
-def test_shifting_moves_all_pictures_of_a_row_and_repeats_the_edges():
-    ways = [(down, right) for down in range(-2, 3) for right in range(-2, 3)]
-    seen = Counter()
-    for index in range(400):
-        made = augment(ramp, flip=False, shift=2, seed=(0, index))
-        seen[next(way for way in ways if (made == moved(ramp, *way)).all())] += 1
-    assert len(seen) == 25 and max(seen.values()) < 40
 
 
 def test_augmentation_is_new_each_epoch_and_leaves_the_kept_picture_alone():

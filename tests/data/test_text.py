@@ -17,6 +17,7 @@ from seesay.data.text import (
     PAD,
     PICTURE,
     SPECIALS,
+    THINK,
     UNKNOWN,
     USER,
     Document,
@@ -176,6 +177,50 @@ def test_a_prompt_is_the_beginning_of_its_answered_document(text):
     assert not asked.learned.any() and answered.learned[len(asked) :].all()
 
 
+# Reasoning.
+
+
+@BOTH
+def test_reasoning_is_learned_before_the_answer_and_read_apart_from_it(text):
+    said = Turn("assistant", "yes", "red green")
+    document = text.encode([user("it ?"), said])
+    straight = text.encode([user("it ?"), assistant("yes")])
+    begin = len(text.encode([user("it ?")]))
+    assert document.learned[begin:].all() and len(document) > len(straight)
+    assert text.read(document.tokens[begin:-1].tolist()) == said
+    assert text.read(straight.tokens[begin:-1].tolist()) == assistant("yes")
+
+
+@BOTH
+def test_reasoning_that_comes_to_no_answer_gives_none(text):
+    tokens = text.encode([user("it ?"), Turn("assistant", "", "red")]).tokens.tolist()
+    end = tokens.index(text.think)
+    assert text.read(tokens[end - 1 : end + 1]).text == ""
+    assert text.read([text.think]) == assistant("")
+    # Of several marks the last counts: what is answered never holds one.
+    assert text.read([text.think, *tokens[end - 1 : end + 1]]).reasoning != ""
+
+
+@BOTH
+@pytest.mark.parametrize("part", ["text", "reasoning"])
+def test_nobody_can_end_the_reasoning_but_the_template(text, part):
+    turns = {"text": "yes", "reasoning": "red"} | {part: f"a {THINK} b"}
+    tokens = text.encode([Turn("assistant", **turns)]).tokens
+    assert (tokens == text.think).sum() == 1
+
+
+def test_a_checkpoint_of_before_reasoning_answers_without(tmp_path):
+    BPE.save(tmp_path)
+    template = json.loads((tmp_path / "template.json").read_text())
+    del template["think"]
+    (tmp_path / "template.json").write_text(json.dumps(template))
+    old = Text.open(tmp_path)
+    assert old.think is None
+    turns = [user("it ?"), Turn("assistant", "yes", "red")]
+    bare = [user("it ?"), assistant("yes")]
+    assert old.encode(turns).tokens.tolist() == BPE.encode(bare).tokens.tolist()
+
+
 def test_a_role_that_is_none_of_both_is_an_error():
     strange = user("a")
     object.__setattr__(strange, "role", "system")
@@ -284,7 +329,7 @@ def test_a_tokenizer_without_our_marks_or_with_gaps_is_refused(tmp_path):
 
 
 def test_marks_have_the_first_numbers():
-    assert [BPE.tokenizer.token_to_id(mark) for mark in SPECIALS] == [0, 1, 2, 3, 4]
+    assert [BPE.tokenizer.token_to_id(mark) for mark in SPECIALS] == [0, 1, 2, 3, 4, 5]
     assert (PAD, PICTURE, END) == (SPECIALS[0], SPECIALS[1], SPECIALS[4])
 
 

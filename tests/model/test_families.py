@@ -187,6 +187,25 @@ def test_selected_positions_and_given_pictures_change_nothing():
     torch.testing.assert_close(logits(model, batch, seen=seen), whole)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_last_block_works_only_where_it_is_asked_and_learns_alike(fused):
+    """Rows of unlike numbers of targets, and places that no target has."""
+    model = tiny.model(SETTINGS, WORDS)
+    batch = packed([Row(pictures(0), documents()), Row(pictures(1), documents()[:1])])
+    select = batch.targets_BT >= 0
+    assert len(set(select.sum(dim=1).tolist())) == 2
+    gradients = []
+    for record in (None, {}):
+        model.zero_grad()
+        chosen = logits(model, batch, select=select, fused=fused, record=record)
+        chosen.square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    for few, whole in zip(*gradients, strict=True):
+        torch.testing.assert_close(few, whole, atol=1e-4, rtol=1e-4)
+    nothing = logits(model, batch, select=torch.zeros_like(select))
+    assert nothing.shape == (0, len(WORDS))
+
+
 def test_pictures_and_places_that_do_not_match_are_an_error_with_both_numbers():
     model, batch = tiny.model(SETTINGS, WORDS), packed([Row(pictures(0), documents())])
     with pytest.raises(LengthError, match=r"room for 4 .* give 8"):

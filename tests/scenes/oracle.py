@@ -194,3 +194,89 @@ RULES = [
     (f"do (the .+) and (the .+) have the same {KIND}", Oracle.same),
     (f"(?:is|does) (the .+?) (?:lie )?({RELATION}) (the .+)", Oracle.pair),
 ]  # fmt: skip
+
+OPPOSITE = {a: b for a, b in zip(RELATIONS, [RELATIONS[i ^ 1] for i in range(6)], strict=True)}
+
+
+def thought(oracle: Oracle, question: str) -> str:
+    """What there is to know before the answer, read off the question by rules of its own."""
+    question = re.sub(r"^(?:true or false: |is it true that )", "", question)
+    for pattern, rule in THOUGHTS:
+        if found := re.fullmatch(pattern, question):
+            return rule(oracle, *found.groups())
+    return ""
+
+
+def _listed(oracle: Oracle, wanted: str, *asked: str) -> str:
+    found = [i for i in oracle.scene.reading_order() if i in oracle.things(wanted)]
+    return " ".join(oracle.value(i, a) for i in found for a in asked) or "zero"
+
+
+def _sorted_out(oracle: Oracle, words: str) -> str:
+    """Of "small red circles": the sizes and colours of all circles."""
+    kinds = {
+        ATTRIBUTES[word]: word
+        for word in (PLURALS.get(w, w) for w in words.split())
+        if word in ATTRIBUTES
+    }
+    first = "shape" if "shape" in kinds else "colour"
+    rest = [kind for kind in ("size", "texture", "colour") if kind in kinds and kind != first]
+    return _listed(oracle, kinds[first], *rest) if rest and first in kinds else ""
+
+
+def _sides(oracle: Oracle, first: str, said: str, second: str) -> str:
+    return said if oracle.pair(first, said, second) else OPPOSITE[said]
+
+
+def _numbers(oracle: Oracle, *things: str) -> str:
+    return " ".join(NUMBERS[len(oracle.things(words))] for words in things)
+
+
+def _either(oracle: Oracle, first: str, second: str) -> str:
+    a, b = set(oracle.things(first)), set(oracle.things(second))
+    return f"{NUMBERS[len(a)]} {NUMBERS[len(b - a)]}"
+
+
+def _there(oracle: Oracle, *things: str) -> str:
+    return " ".join("yes" if oracle.things(words) else "no" for words in things)
+
+
+def _values(oracle: Oracle, kind: str, *things: str) -> str:
+    return " ".join(oracle.value(oracle.the(words), kind) for words in things)
+
+
+def _many(kind: str, value: str) -> str:
+    plurals = {one: many for many, one in PLURALS.items()}
+    return plurals[value] if kind == "shape" else f"{value} things"
+
+
+def _kind(words: str) -> str:
+    return next(ATTRIBUTES[word] for word in words.split() if word in ATTRIBUTES)
+
+
+THING = "(an? (?:(?! and | or | not ).)+)"
+THOUGHTS = [
+    (f".* the other thing (?:of the same|with the) {KIND} (?:as|of) (.+)",
+     lambda o, k, w: _values(o, k, w)),
+    (f"how many other things (?:are the same|have the) {KIND} (?:as|of) (.+)",
+     lambda o, k, w: f"{_many(k, _values(o, k, w))} {NUMBERS[len(o.others_like(k, w)) + 1]}"),
+    (f"is (the .+) the same {KIND} as (the .+)", lambda o, a, k, b: _values(o, k, a, b)),
+    (f"do (the .+) and (the .+) have the same {KIND}", lambda o, a, b, k: _values(o, k, a, b)),
+    (r"is (the .+) (?:bigger|smaller) than (the .+)", lambda o, a, b: _values(o, "size", a, b)),
+    (r"(?:are there )?(?:more or fewer|more|fewer) (.+) than (.+)", _numbers),
+    (r"are there as many (.+) as (.+)", _numbers),
+    (r"is there a thing that is (.+) but not (.+)", lambda o, a, b: _listed(o, a, _kind(b))),
+    (r"is every (.+?) (an? \w+|\w+)", lambda o, a, b: _listed(o, a, _kind(b))),
+    (f"(?:is there|can you see) (?:both )?{THING} (?:and|or) {THING}", _there),
+    (r"(?:how many things are|count the things that are) (\w+) or (\w+)", _either),
+    (f"(?:is there|can you see|how many|count the) .+? (?:are )?{RELATION} (the .+)",
+     lambda o, w: o.place(o.the(w))),
+    (f"(?:what|which|name) .*?the (?:(?!the ).)+ {RELATION} (the .+?)(?: have)?",
+     lambda o, w: o.place(o.the(w))),
+    (f"(?:is |does )?(the .+?) (?:is |lie )?({RELATION}) (the .+)", _sides),
+    (r"(?:is there|can you see|does the picture show|there is) (an? [a-z ]+)", _sorted_out),
+    (r"(?:how many|count the) (.+?)(?: are there| can you see)?", _sorted_out),
+    (r"there (?:is|are) (?:one|two|three|four|five|six) (.+)", _numbers),
+    (r"(the .+) is (?:at|in|on) the .+", lambda o, w: o.place(o.the(w))),
+    (r"(the .+) is (an? \w+|\w+)", lambda o, w, p: _values(o, _kind(p), w)),
+]  # fmt: skip

@@ -69,6 +69,7 @@ def test_what_is_exported_is_read_as_it_was_drawn(tmp_path, captions):
     for read, drawn in zip(found.examples, made, strict=True):
         for name in ("task", "question", "answer", "options"):
             assert getattr(read, name) == getattr(drawn, name)
+        assert read.turns[-1].reasoning == drawn.turns[-1].reasoning
         assert read.labels["kind"] == drawn.labels["kind"]
     assert not found.broken and found.rows == len(made)
 

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from functools import cache
 
 import pytest
-from scenes.oracle import NUMBERS, Oracle
+from scenes.oracle import NUMBERS, Oracle, thought
 
 from seesay.errors import SeesayError
 from seesay.scenes import SPLITS, World, chained, examples, questions
@@ -29,6 +29,25 @@ def test_answers_of_a_kind(kind):
         assert Oracle.of(example.scene).answer(example.question) == example.answer, example.question
         seen += 1
     assert seen > 100
+
+
+STRAIGHT = {"colour", "shape", "size", "texture", "where", "refer"}  # one look is enough
+
+
+@pytest.mark.parametrize("kind", questions.KINDS)
+def test_reasoning_is_true_of_the_scene(kind):
+    seen = 0
+    for example in asked(World(seed=15, objects=(2, 6)), 120, 3, kinds={kind: 1.0}):
+        said = example.turns[-1].reasoning
+        wanted = "" if kind in STRAIGHT else thought(Oracle.of(example.scene), example.question)
+        assert said == wanted, example.question
+        seen += bool(said)
+    assert (seen > 90) == (kind not in STRAIGHT)
+
+
+def test_reasoning_is_said_in_the_language_of_the_question():
+    for example in asked(World(seed=16, language="zh"), 40):
+        assert example.turns[-1].reasoning.isascii() == (not example.turns[-1].reasoning)
 
 
 @pytest.mark.parametrize("split", SPLITS)

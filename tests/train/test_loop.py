@@ -92,7 +92,7 @@ def test_naming_patches_is_learned_without_a_word(tmp_path):
     plan = runs.recipe(
         "scenes",
         data={**HERE, "stages": [stage]},
-        model={**PLAIN, "patch_classes": [9, 8, 2, 3]},
+        model={**PLAIN, "patch_classes": [9, 8, 2, 3, 2]},
         steps=30,
         log_every=1,
         patch_weight=1.0,
@@ -145,7 +145,7 @@ def test_naming_what_answers_are_about_adds_to_the_loss_and_is_learned(tmp_path)
     ("drawn", "kind", "classes", "what"),
     [
         (True, "patch", [3, 3], "patch_classes are"),
-        (False, "patch", [9, 8, 2, 3], "no source says"),
+        (False, "patch", [9, 8, 2, 3, 2], "no source says"),
         (True, "object", [8, 8, 2, 3], "object_classes are"),
         (False, "object", [8, 8, 2, 3, 9], "no source says"),
     ],

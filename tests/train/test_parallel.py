@@ -107,7 +107,7 @@ def test_two_processes_do_what_one_does_with_all_their_batches(tmp_path, folder)
 
 def test_labels_that_only_one_process_has_move_both_alike(tmp_path, folder):
     """Of two sources, drawn pictures are labelled and the others are not; one row a process."""
-    labels = {"patch_classes": [9, 8, 2, 3], "object_classes": [8, 8, 2, 3, 9]}
+    labels = {"patch_classes": [9, 8, 2, 3, 2], "object_classes": [8, 8, 2, 3, 9]}
     settings = runs.table(folder, model={**PLAIN, **labels}, data={"workers": 0}, steps=2, batch=1)
     settings["data"]["sources"] = [runs.SCENES, {"path": str(folder)}]
     settings["train"] |= {"patch_weight": 1.0, "object_weight": 1.0}

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import print_json
+from seesay.commands.options import print_json, say
 
 
 def ask(
@@ -34,7 +34,7 @@ def ask(
         top_p: When sampling, only among the likeliest tokens that make up this probability.
         max_tokens: Longest answer, in tokens.
         seed: Seed of the sampling.
-        json: Print the answer and its probabilities as one JSON object.
+        json: Print the answer, its reasoning and its probabilities as one JSON object.
     """
     from seesay.data import images
     from seesay.predict import Decoding, Prompt, load
@@ -51,10 +51,13 @@ def ask(
             {
                 "question": question,
                 "answer": answer.text,
+                "reasoning": answer.reasoning,
                 "probability": math.exp(sum(logs)),
                 "token_log_probabilities": logs,
             }
         )
     else:
+        if answer.reasoning:
+            say(f"reasoning: {answer.reasoning}")
         print(answer.text)
     return None

@@ -21,6 +21,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "conversation": ("conversations", "conversation", "messages"),
     "options": ("options", "choices"),
+    "reasoning": ("reasoning", "rationale", "rationales", "chain_of_thought", "cot"),
     "kind": ("kind", "type", "category"),
 }  # fmt: skip
 
@@ -55,6 +56,8 @@ FORMS = (
 )
 # Names of a column whose captions are learned too where a table asks questions in other rows.
 BESIDE = ("caption", "captions")
+# What a row that asks may have besides.
+ASKED_WITH = ("options", "reasoning")
 # Tasks that learn from the same rows as another.
 SAME_ROWS = {"retrieve": "caption"}
 
@@ -92,12 +95,12 @@ def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
     roles = {role: name for role in ROLES if (name := _named(columns, role))} | given
     if "image" not in roles:
         raise _no_picture(columns, where)
-    form = _form(roles, set(given) - {"image", "options", "kind"}, task=task)
+    form = _form(roles, set(given) - {"image", "kind", *ASKED_WITH}, task=task)
     if form is None:
         raise _no_text(columns, roles, task=task, where=where)
     used = {"image": roles["image"]} | {role: roles[role] for role in form.roles}
-    if "options" in roles and form.asks:
-        used["options"] = roles["options"]
+    if form.asks:
+        used |= {role: roles[role] for role in ASKED_WITH if role in roles}
     beside = _beside(columns, given) if form.asks and task is None else None
     if beside is not None and beside not in used.values():
         used["caption"] = beside

@@ -54,7 +54,18 @@ def _add(turns: list[Turn], role: Literal["user", "assistant"], text: str, numbe
         raise Refused(f"turn {number} is empty")
     if turns and turns[-1].role == role:
         raise Refused(f"turn {number} is a second turn of the {role}")
-    turns.append(Turn(role, text))
+    reasoning, text = _thought(text) if role == "assistant" else ("", text)
+    if not text:
+        raise Refused(f"turn {number} reasons but does not answer")
+    turns.append(Turn(role, text, reasoning))
+
+
+def _thought(text: str) -> tuple[str, str]:
+    """The reasoning that a text of the assistant's opens with, and the rest."""
+    reasoning, ended, rest = text.partition("</think>")
+    if not ended:
+        return "", text
+    return reasoning.strip().removeprefix("<think>").strip(), rest.strip()
 
 
 def _messages(cell: Any) -> Sequence[Any]:

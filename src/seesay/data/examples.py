@@ -39,6 +39,7 @@ class _Item:
     labels: Mapping[str, str]
     turns: tuple[Turn, ...] = ()
     task: str = ""  # where it is not the form's
+    reasoning: str = ""
 
 
 @dataclass(slots=True)
@@ -78,7 +79,9 @@ class Reader:
         options = _options(row.get(found["options"])) if "options" in found else ()
         if options:
             truths = (_chosen(truths[0], options),)
-        return _Item(images, group, origin, question, truths, options, labels)
+        reasoning = _texts(row.get(found["reasoning"])) if "reasoning" in found else ()
+        thought = reasoning[0] if reasoning else ""  # of several people's, one
+        return _Item(images, group, origin, question, truths, options, labels, reasoning=thought)
 
     def _captions(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """The captions of a row that answers no question; one with a question lacks the answer."""
@@ -124,7 +127,10 @@ class Reader:
             _example(item, _turns(item.question, truth), item.task)
             if item.task
             else _example(
-                item, _turns(item.question or asked, names.get(truth, truth)), task, options
+                item,
+                _turns(item.question or asked, names.get(truth, truth), item.reasoning),
+                task,
+                options,
             )
             for item in items
             for truth in item.truths
@@ -145,9 +151,9 @@ def _example(item: _Item, turns: tuple[Turn, ...], task: str,
 
 
 @lru_cache(maxsize=100_000)
-def _turns(question: str, truth: str) -> tuple[Turn, ...]:
+def _turns(question: str, truth: str, reasoning: str = "") -> tuple[Turn, ...]:
     asked = (Turn("user", question),) if question else ()
-    return (*asked, Turn("assistant", truth))
+    return (*asked, Turn("assistant", truth, reasoning))
 
 
 def _task(turns: Sequence[Turn]) -> str:

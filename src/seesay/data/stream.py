@@ -13,10 +13,11 @@ from torch.utils.data import Dataset
 
 from seesay.config import DataConfig, SourceConfig, StageConfig
 from seesay.data import images, order
+from seesay.data.augment import Augment
 from seesay.data.collate import Row, collate, fill, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, PictureError, RecipeError, SeesayError
-from seesay.records import Batch, Example
+from seesay.records import Batch, Example, Turn
 
 # A file source keeps decoded pictures up to this many bytes in each process that reads it: small
 # sets are decoded once.
@@ -61,7 +62,10 @@ class SceneRows:
             seed=self.seed, split="train", objects=rules.objects, language=rules.language
         )
         if not rules.questions and not rules.captions and self.fit.patches is not None:
-            return self._row([scenes.picture(world, index, resolution=max(self.fit.size))])
+            # The golden ratio spreads any share evenly over indices.
+            grey = stage is not None and index * 0.6180339887498949 % 1 < stage.grey
+            picture = scenes.picture(world, index, resolution=max(self.fit.size))
+            return greyed(self._row([picture])) if grey else self._row([picture])
         for attempt in range(TRIES):
             examples = scenes.examples(
                 world,
@@ -86,7 +90,8 @@ class SceneRows:
 
         origin, room = str(examples[0].origin), self.fit.room
         spoken = [e for e in examples if e.turns]
-        documents = [self.text.encode(e.turns, limit=room, where=origin) for e in spoken]
+        turns = [e.turns if self.config.reasoning else straight(e.turns) for e in spoken]
+        documents = [self.text.encode(said, limit=room, where=origin) for said in turns]
         kept = fill(documents, room=room)
         objects = [scenes.about(spoken[i].scene, spoken[i].objects) for i in kept if about]
         # As they are drawn, unless the model takes in oblong pictures.
@@ -115,12 +120,14 @@ class FileRows:
         text: Text,
         fit: Fit,
         seed: int,
-        flip: bool,
-        shift: int,
+        augment: Augment | None = None,
+        reasoning: bool = True,
     ) -> None:
-        self.text, self.fit, self.seed, self.flip, self.shift = text, fit, seed, flip, shift
+        self.text, self.fit, self.seed = text, fit, seed
+        self.augment, self.reasoning = augment or Augment(), reasoning
         if not len(examples):
             raise DataError("a source without examples", fix="run `seesay data check` on it")
+        self.augment.check(examples, size=fit.size)
         self.examples = examples
         self.rows = self._plan(examples)
         self._kept: dict[str, np.ndarray] = {}
@@ -151,7 +158,8 @@ class FileRows:
         return room
 
     def _document(self, example: Example, room: int) -> Document:
-        return self.text.encode(example.turns, limit=room, where=str(example.origin))
+        turns = example.turns if self.reasoning else straight(example.turns)
+        return self.text.encode(turns, limit=room, where=str(example.origin))
 
     def row(self, index: int, stage: StageConfig | None) -> Row:
         """The `index`-th row read; epochs follow each other in orders of their own."""
@@ -161,9 +169,11 @@ class FileRows:
         room = self._room(examples[0])
         several = [self._pixels(examples[0], i) for i in range(len(examples[0].images))]
         pixels = np.stack(several) if several else np.zeros((0, *self.fit.size, 3), np.uint8)
-        pixels = augment(pixels, flip=self.flip, shift=self.shift, seed=(self.seed, index))
-        documents = tuple(self._document(e, room) for e in examples)
-        return Row(pixels, documents, str(examples[0].origin))
+        change = self.augment.drawn(self.seed, index)
+        # A word for another may take a token more than was planned: a row may be that much longer.
+        changed = [replace(example, turns=change.turns(example.turns)) for example in examples]
+        documents = tuple(self._document(example, room) for example in changed)
+        return Row(change.picture(pixels), documents, str(examples[0].origin))
 
     def _pixels(self, example: Example, number: int) -> np.ndarray:
         key = f"{example.group or example.origin}#{number}"
@@ -178,19 +188,22 @@ class FileRows:
         return pixels
 
 
-def augment(pixels: np.ndarray, *, flip: bool, shift: int, seed: tuple[int, int]) -> np.ndarray:
-    """Pictures (N, H, W, 3), mirrored at random, moved by up to `shift` pixels, edges repeated."""
-    if not flip and not shift:
-        return pixels
-    random = np.random.Generator(np.random.PCG64(seed))
-    if flip and random.random() < 0.5:
-        pixels = pixels[:, :, ::-1]
-    if shift:
-        down, right = random.integers(0, 2 * shift + 1, size=2)
-        wide = np.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="edge")
-        height, width = pixels.shape[1:3]
-        pixels = wide[:, down : down + height, right : right + width]
-    return np.ascontiguousarray(pixels)
+def greyed(row: Row) -> Row:
+    """A row of drawn pictures in grey, whose colours are then unknown."""
+    from seesay.scenes.view import COLOUR
+
+    grey_NHW = row.pictures @ np.array([0.299, 0.587, 0.114])  # luma, as JPEG weighs it
+    pictures = np.repeat(grey_NHW[..., None], 3, axis=-1).round().astype(np.uint8)
+    labels = row.labels
+    if labels is not None:
+        labels = labels.copy()
+        labels[:, COLOUR] = -1
+    return replace(row, pictures=pictures, labels=labels)
+
+
+def straight(turns: Sequence[Turn]) -> list[Turn]:
+    """Turns that answer without reasoning."""
+    return [replace(turn, reasoning="") for turn in turns]
 
 
 def staged(source: SourceConfig, stage: StageConfig) -> SourceConfig:

@@ -16,7 +16,8 @@ from seesay.errors import CheckpointError, DataError, LengthError
 from seesay.records import Turn
 
 PICTURE, USER, ASSISTANT, END, PAD = "<picture>", "<user>", "<assistant>", "<end>", "<pad>"
-SPECIALS = (PAD, PICTURE, USER, ASSISTANT, END)
+THINK = "</think>"  # between what the assistant says to itself and its answer
+SPECIALS = (PAD, PICTURE, USER, ASSISTANT, END, THINK)
 UNKNOWN = "<unknown>"  # what a character tokenizer reads a character as that it never saw
 
 
@@ -28,23 +29,28 @@ class Template:
     assistant: str = ASSISTANT
     end: str = END
     picture: str = PICTURE
+    think: str = THINK  # ends the reasoning; "" where a model was made without any
 
     def __post_init__(self) -> None:
-        for mark in (self.user, self.assistant, self.end, self.picture):
+        for mark in self._own():
             if not isinstance(mark, str) or len(mark) < 2 or len(mark.split()) != 1:
                 raise ValueError(f"{mark!r} is no mark: two characters or more, without spaces")
 
     @lru_cache(maxsize=64)  # noqa: B019 - templates are few, small and equal by value
     def marks(self) -> tuple[str, ...]:
         """What people's own text must not be read as."""
-        own = (self.user, self.assistant, self.end, self.picture)
-        return tuple(dict.fromkeys((*SPECIALS, UNKNOWN, *own)))
+        return tuple(dict.fromkeys((*SPECIALS, UNKNOWN, *self._own())))
+
+    def _own(self) -> tuple[str, ...]:
+        think = (self.think,) if self.think else ()
+        return (self.user, self.assistant, self.end, self.picture, *think)
 
     def render(self, turns: Sequence[Turn]) -> tuple[str, list[tuple[int, int]]]:
         """The text of a document, and the (start, end) characters that are to be learned.
 
-        Every assistant turn is to be learned, with the mark that ends it. Where the user speaks
-        last, the text ends with the assistant's opening: what comes next is the answer.
+        Every assistant turn is to be learned, with its reasoning and the mark that ends it. Where
+        the user speaks last, the text ends with the assistant's opening: what comes next is the
+        answer, or the reasoning before it.
 
         Raises:
             DataError: a role that is neither the user's nor the assistant's.
@@ -58,6 +64,8 @@ class Template:
             if turn.role != "assistant":
                 raise DataError(f"unknown role '{turn.role}'", fix="use 'user' or 'assistant'")
             text += self.assistant
+            if turn.reasoning and self.think:
+                words = disarm(turn.reasoning, self.marks()) + self.think + words
             spans.append((len(text), len(text) + len(words) + len(self.end)))
             text += words + self.end
         if turns and turns[-1].role == "user":
@@ -101,10 +109,12 @@ class Text:
 
     def __init__(self, tokenizer: Tokenizer, *, template: Template | None = None) -> None:
         self.tokenizer, self.template = tokenizer, template or Template()
+        template = self.template
         self.picture, self.end, self.pad = (
-            self._mark(mark) for mark in (self.template.picture, self.template.end, PAD)
+            self._mark(mark) for mark in (template.picture, template.end, PAD)
         )
-        for mark in (self.template.user, self.template.assistant):
+        self.think = self._mark(template.think) if template.think else None
+        for mark in (template.user, template.assistant):
             self._mark(mark)
         self._cached = lru_cache(maxsize=200_000)(self._encode)
 
@@ -164,6 +174,16 @@ class Text:
         """Tokens as text, without special tokens."""
         return self.tokenizer.decode(list(tokens), skip_special_tokens=True).strip()
 
+    def read(self, tokens: Sequence[int]) -> Turn:
+        """What the assistant said: its reasoning up to the last mark that ends it, then its answer.
+
+        Where it never came to an answer, there is none.
+        """
+        said = list(tokens)
+        at = max((i for i, token in enumerate(said) if token == self.think), default=-1)
+        reasoning = self.decode(said[:at]) if at > 0 else ""
+        return Turn("assistant", self.decode(said[at + 1 :]), reasoning)
+
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `template.json`."""
         # Not by the tokenizer itself: on a full disk that raises a bare Exception.
@@ -184,7 +204,7 @@ class Text:
             stored = json.loads((folder / "template.json").read_text(encoding="utf-8"))
             if sorted(tokenizer.get_vocab().values()) != [*range(tokenizer.get_vocab_size())]:
                 raise ValueError("its tokens are not numbered from 0 without gaps")
-            return cls(tokenizer, template=Template(**stored))
+            return cls(tokenizer, template=Template(**{"think": ""} | stored))
         except CheckpointError:
             raise
         except Exception as error:  # tokenizers raises bare Exception

@@ -27,6 +27,7 @@ class Record:
     origin: str
     log_probability: float | None = None  # natural log, of the whole answer
     labels: Mapping[str, str] = field(default_factory=dict)
+    reasoning: str = ""  # what the model said to itself first
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,23 @@ def visible(
     return (same_group & same_document & (earlier | both_pictures))[:, None]
 
 
+class _Chosen(NamedTuple):
+    """Some places of each row, those that are wanted before those that only fill the row up."""
+
+    places_Bt: Tensor
+    wanted_Bt: Tensor
+
+    @classmethod
+    def of(cls, wanted_BT: Bool[Tensor, "B T"]) -> "_Chosen":
+        most = int(wanted_BT.sum(dim=1).max()) if len(wanted_BT) else 0
+        places_Bt = wanted_BT.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+        return cls(places_Bt, wanted_BT.gather(1, places_Bt))
+
+    def pick(self, h_BtD: Tensor, wanted_BT: Tensor) -> Tensor:
+        """Of the features at these places, those wanted (M, D), row by row."""
+        return h_BtD[wanted_BT.gather(1, self.places_Bt) & self.wanted_Bt]
+
+
 class Taught(NamedTuple):
     """What all heads say: of words (M, Y), of patches (N, P, C), and of what answers are about.
 
@@ -137,15 +154,29 @@ class Prefix(nn.Module):
         assert seen is not None
         x_BTD = self.embed(tokens, seen)
         bias = self._bias(documents, groups, horizon, like=x_BTD)
-        h_BTD = self.text(x_BTD, positions=positions, bias=bias, fused=fused, record=record)
-        logits = self.text.logits(h_BTD if select is None else h_BTD[select])
+        chosen = None
+        if select is not None and record is None:
+            chosen = _Chosen.of(select if about is None else select | about)
+        h_BtD = self.text(
+            x_BTD,
+            positions=positions,
+            bias=bias,
+            places=None if chosen is None else chosen.places_Bt,
+            fused=fused,
+            record=record,
+        )
+
+        def pick(wanted_BT: Tensor) -> Tensor:
+            return h_BtD[wanted_BT] if chosen is None else chosen.pick(h_BtD, wanted_BT)
+
+        logits = self.text.logits(h_BtD if select is None else pick(select))
         if not label:
             return logits
         patches_NPC, objects_MC = None, None
         if self.patch_head is not None and patches_NPV is not None:
             patches_NPC = self.patch_head(patches_NPV)
         if self.object_head is not None and about is not None:
-            objects_MC = self.object_head(h_BTD[about])
+            objects_MC = self.object_head(pick(about))
         return Taught(logits, patches_NPC, objects_MC)
 
     def decode(

@@ -8,6 +8,7 @@ faster one on CPUs at short sequences. `fused` is torch's scaled_dot_product_att
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -145,15 +146,17 @@ class Attention(nn.Module):
         context: Float[Tensor, "B S E"] | None = None,
         bias: Tensor | None = None,
         angles: tuple[Tensor, Tensor] | None = None,
+        context_angles: tuple[Tensor, Tensor] | None = None,
         cache: "LayerCache | None" = None,
         fused: bool = False,
         record: Callable[[Tensor], None] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Look from `x_BTD` at `context` (itself by default).
 
-        `bias` broadcasts to (B, K, T, S); `angles` are rotary angles of these positions; `cache`
-        holds the keys and values of earlier positions and takes in these; `record` receives the
-        attention weights (B, K, T, S).
+        `bias` broadcasts to (B, K, T, S); `angles` are rotary angles of these positions, and
+        `context_angles` of the context's, where those are others; `cache` holds the keys and values
+        of earlier positions and takes in these; `record` receives the attention weights
+        (B, K, T, S).
         """
         source = x_BTD if context is None else context
         q = self._heads(self.query(x_BTD), self.num_heads)
@@ -161,7 +164,7 @@ class Attention(nn.Module):
         v = self._heads(self.value(source), self.num_kv_heads)
         q, k = self.query_norm(q).to(v.dtype), self.key_norm(k).to(v.dtype)
         if self.rotary is not None and angles is not None:
-            q, k = Rotary.turn(q, angles), Rotary.turn(k, angles)
+            q, k = Rotary.turn(q, angles), Rotary.turn(k, context_angles or angles)
         if cache is not None:
             k, v = cache.extend(k, v)
         if self.num_kv_heads != self.num_heads:
@@ -222,6 +225,41 @@ class MLP(nn.Module):
         return self.down(inner)
 
 
+class At(NamedTuple):
+    """The places of a sequence where something is wanted: the rest is only looked at.
+
+    places: in each row, t of the T positions. bias, angles: of those, as `Attention` takes them.
+    """
+
+    places: Int[Tensor, "B t"]
+    bias: Tensor | None
+    angles: tuple[Tensor, Tensor] | None
+
+    @classmethod
+    def of(
+        cls,
+        places: Int[Tensor, "B t"],
+        *,
+        bias: Tensor | None,
+        angles: tuple[Tensor, Tensor] | None,
+    ) -> "At":
+        """These places, given the bias (B, 1, T, S) and the angles (B, 1, T, W) of all."""
+
+        def rows(x_B1Tx: Tensor) -> Tensor:
+            return take(x_B1Tx[:, 0], places)[:, None]
+
+        own = None if angles is None else (rows(angles[0]), rows(angles[1]))
+        return cls(places, None if bias is None else rows(bias), own)
+
+
+def take(x: Float[Tensor, "B T D"], places: Int[Tensor, "B t"]) -> Float[Tensor, "B t D"]:
+    """What stands at some places of each row."""
+    rows = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+    # Not take_along_dim: on CPUs the gradient of this is by far the faster.
+    taken = x.flatten(0, 1).index_select(0, (rows + places).flatten())
+    return taken.view(*places.shape, x.shape[-1])
+
+
 class Block(nn.Module):
     """A transformer layer: attention, optional cross-attention, MLP, each beside a residual path.
 
@@ -254,15 +292,29 @@ class Block(nn.Module):
         context_bias: Tensor | None = None,
         bias: Tensor | None = None,
         angles: tuple[Tensor, Tensor] | None = None,
+        at: At | None = None,
         cache: LayerCache | None = None,
         fused: bool = False,
         record: Record | None = None,
         name: str = "block",
-    ) -> Float[Tensor, "B T D"]:
+    ) -> Float[Tensor, "B t D"]:
+        """The layer's output at every position, or `at` some."""
+
         def look(h: Tensor) -> Tensor:
             keep = _keeper(record, f"{name}.attention")
+            if at is None:
+                return self.attention(
+                    h, bias=bias, angles=angles, cache=cache, fused=fused, record=keep
+                )
             return self.attention(
-                h, bias=bias, angles=angles, cache=cache, fused=fused, record=keep
+                take(h, at.places),
+                context=h,
+                bias=at.bias,
+                angles=at.angles,
+                context_angles=angles,
+                cache=cache,
+                fused=fused,
+                record=keep,
             )
 
         def look_across(h: Tensor) -> Tensor:
@@ -270,7 +322,7 @@ class Block(nn.Module):
             keep = _keeper(record, f"{name}.cross")
             return self.cross(h, context=context, bias=context_bias, fused=fused, record=keep)
 
-        x_BTD = self._residual(x_BTD, look, self.attention_norm)
+        x_BTD = self._residual(x_BTD, look, self.attention_norm, at=at)
         if self.cross is not None and self.cross_norm is not None:
             x_BTD = self._residual(x_BTD, look_across, self.cross_norm)
         x_BTD = self._residual(x_BTD, self.mlp, self.mlp_norm)
@@ -278,10 +330,17 @@ class Block(nn.Module):
             record[f"{name}.features"] = x_BTD
         return x_BTD
 
-    def _residual(self, x: Tensor, part: Callable[[Tensor], Tensor], norm: nn.Module) -> Tensor:
-        if self.norm_first:
-            return x + self.dropout(part(norm(x)))
-        return norm(x + self.dropout(part(x)))
+    def _residual(
+        self,
+        x: Tensor,
+        part: Callable[[Tensor], Tensor],
+        norm: nn.Module,
+        *,
+        at: At | None = None,
+    ) -> Tensor:
+        found = self.dropout(part(norm(x) if self.norm_first else x))
+        x = (x if at is None else take(x, at.places)) + found
+        return x if self.norm_first else norm(x)
 
 
 def _keeper(record: Record | None, name: str) -> Callable[[Tensor], None] | None:

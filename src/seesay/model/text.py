@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seesay.model.layers import Block, LayerCache, Record, Rotary
+from seesay.model.layers import At, Block, LayerCache, Record, Rotary, take
 
 
 class Decoder(nn.Module):
@@ -47,24 +47,32 @@ class Decoder(nn.Module):
         *,
         positions: Int[Tensor, "B T"],
         bias: Tensor | None = None,
+        places: Int[Tensor, "B t"] | None = None,
         caches: Sequence[LayerCache] | None = None,
         fused: bool = False,
         record: Record | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        """Features after the last norm; `bias` says who may look at whom, (B, 1, T, S)."""
+    ) -> Float[Tensor, "B t D"]:
+        """Features after the last norm; `bias` says who may look at whom, (B, 1, T, S).
+
+        With `places`, only those of each row: the last block works for nothing else.
+        """
         if self.positions is not None:
             x_BTD = x_BTD + self.positions(positions)
         angles = self.rotary.angles(positions) if self.rotary is not None else None
+        at = None if places is None else At.of(places, bias=bias, angles=angles)
         for i, block in enumerate(self.blocks):
             x_BTD = block(
                 x_BTD,
                 bias=bias,
                 angles=angles,
+                at=at if i == len(self.blocks) - 1 else None,
                 cache=caches[i] if caches is not None else None,
                 fused=fused,
                 record=record,
                 name=f"text.blocks.{i}",
             )
+        if places is not None and not self.blocks:
+            x_BTD = take(x_BTD, places)
         return self.norm(x_BTD)
 
     def logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B Y"]:

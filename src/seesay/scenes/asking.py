@@ -17,7 +17,10 @@ _MATES = {colour: shape for shape, colour in HELD_OUT_IDS}
 
 
 class Question(NamedTuple):
-    """A question on a scene, its answer, the answers its form can have, and the objects meant."""
+    """A question on a scene, its answer, the answers its form can have, and the objects meant.
+
+    `reasoning` is what it takes to know first, where it takes more than one look.
+    """
 
     kind: str
     form: str
@@ -25,6 +28,7 @@ class Question(NamedTuple):
     answer: str
     options: tuple[str, ...]
     objects: tuple[int, ...] = ()
+    reasoning: str = ""
 
 
 class Asker:
@@ -96,15 +100,20 @@ class Asker:
         attributes = self.view.describe(i, self.rng, avoid=avoid, more=more)
         return self.tongue.the[attributes][self.view.codes[i]] if attributes >= 0 else ""
 
-    def yes_no(self, kind: str, form: str, text: str, truth: bool, *objects: int) -> Question:
+    def yes_no(
+        self, kind: str, form: str, text: str, truth: bool, *objects: int, reasoning: str = ""
+    ) -> Question:
         """A question answered by yes or no."""
         words = self.tongue.yes_no
-        return Question(kind, form, text, words[0] if truth else words[1], words, objects)
+        answer = words[0] if truth else words[1]
+        return Question(kind, form, text, answer, words, objects, reasoning)
 
-    def number(self, kind: str, form: str, text: str, number: int, most: int) -> Question:
+    def number(
+        self, kind: str, form: str, text: str, number: int, most: int, reasoning: str = ""
+    ) -> Question:
         """A question answered by a number from 0 to `most`."""
         words = self.tongue.numbers[: most + 1]
-        return Question(kind, form, text, words[number], words)
+        return Question(kind, form, text, words[number], words, (), reasoning)
 
     def choose_count(self, form: str, counts: Sequence[int]) -> int | None:
         """One of the numbers (rising) this scene can answer, or None to pass the scene by.

@@ -6,8 +6,9 @@ the split `questions` (as the held-out question types of SHAPES, arXiv:1511.0279
 
 from zlib import crc32
 
+from seesay.scenes import thinking
 from seesay.scenes.asking import Asker, Question
-from seesay.scenes.view import ABOVE, ATTRIBUTES
+from seesay.scenes.view import ABOVE, ATTRIBUTES, lone
 
 EXIST, COUNT = 4, 5
 ASKED = (*ATTRIBUTES, "exist", "count")
@@ -34,7 +35,6 @@ def form_name(form: Form) -> str:
 HELD_OUT_FORMS = frozenset(f for f in FORMS if crc32(form_name(f).encode()) % 10 == 0)
 _SEEN_FORMS = tuple(f for f in FORMS if f not in HELD_OUT_FORMS)
 _KEPT_FORMS = tuple(f for f in FORMS if f in HELD_OUT_FORMS)
-_STRIDES = (48, 6, 3, 1)
 _MOST_ALL, _MOST_FILTERED = 4, 2
 
 Anchors = list[tuple[int, list[int], list[int]]]
@@ -86,7 +86,8 @@ def _query(ask: Asker, form: Form) -> Question | None:
         )
         words = tongue.values[asked]
         answer = words[view.looks[i][asked]]
-        return Question("chained", form_name(form), text, answer, words, (i, j))
+        start = thinking.place(ask, j)
+        return Question("chained", form_name(form), text, answer, words, (i, j), start)
     return None
 
 
@@ -145,9 +146,9 @@ def _count(ask: Asker, form: Form) -> Question | None:
         return None
     j, value = ask.pick(found[number])
     tongue = ask.tongue
-    things = tongue.many[0][0] if by == NONE else tongue.many[1 << by][value * _STRIDES[by]]
+    things = tongue.many[0][0] if by == NONE else tongue.many[1 << by][lone(by, value)]
     text = ask.say("chain_count", things, tongue.relations[relation], ask.the(j))
-    return ask.number("chained", form_name(form), text, number, most)
+    return ask.number("chained", form_name(form), text, number, most, thinking.place(ask, j))
 
 
 def _numbers(ask: Asker, by: int, there: list[int], doubtful: list[int]) -> list[tuple[int, int]]:
@@ -177,7 +178,8 @@ def _exist(ask: Asker, form: Form) -> Question | None:
     truth = ask.coin()
     j, value = ask.pick(yes if truth else no)
     tongue = ask.tongue
-    look = 0 if by == NONE else value * _STRIDES[by]
+    look = 0 if by == NONE else lone(by, value)
     thing = tongue.a[0 if by == NONE else 1 << by][look]
     text = ask.say("chain_exist", thing, tongue.relations[relation], ask.the(j))
-    return ask.yes_no("chained", form_name(form), text, truth, j)
+    start = thinking.place(ask, j)
+    return ask.yes_no("chained", form_name(form), text, truth, j, reasoning=start)

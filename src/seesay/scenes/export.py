@@ -30,9 +30,9 @@ def export(
 
     The folder gets `images/000000.png`, … and `train.jsonl` (or another split's name), a row for
     each caption {image, kind, question, caption, boxes}, whose question may be empty, and for each
-    question {image, kind, question, answer, options, boxes}; a box is {left, top, right, bottom,
-    label} in pixels. `data.sources.read` takes such a file. It appears whole or not at all. Raises
-    SeesayError where the folder is not empty or cannot be written.
+    question {image, kind, question, answer, reasoning, options, boxes}; a box is {left, top,
+    right, bottom, label} in pixels. `data.sources.read` takes such a file. It appears whole or not
+    at all. Raises SeesayError where the folder is not empty or cannot be written.
     """
     directory = Path(directory)
     worlds = [world] if isinstance(world, World) else list(world)
@@ -111,7 +111,7 @@ def _row(example: Example, image: str, resolution: int) -> dict[str, Any]:
     if example.task == "caption":
         row["caption"] = example.answer
         return row | {"boxes": [_plain(box) for box in boxes(example.scene, resolution)]}
-    row["answer"] = example.answer
+    row["answer"], row["reasoning"] = example.answer, example.turns[-1].reasoning
     row["options"] = list(example.options)
     return row | {"boxes": [_plain(box) for box in example.boxes]}
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from seesay.scenes.world import COLOURS, PLACES, SHAPES, SIZES, SPAN, TEXTURES, Object, Scene
 
-# Classes of each attribute; the last class of the first, shape, is "nothing here".
-PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(SIZES), len(TEXTURES))
+# Classes of each attribute; the last class of the first, shape, is "nothing here". The last
+# attribute is whether an object's middle lies in the cell: so they can be counted.
+PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(SIZES), len(TEXTURES), 2)
 OBJECT_CLASSES = (len(SHAPES), len(COLOURS), len(SIZES), len(TEXTURES), len(PLACES))
 # Questions are about so many objects at most.
 MOST_ABOUT = 2
@@ -28,9 +29,11 @@ def patches(scene: Scene, grid: tuple[int, int]) -> np.ndarray:
     x_1C = ((np.arange(columns) + 0.5) * SPAN / columns)[None, :]
     made = np.full((len(PATCH_CLASSES), rows, columns), -1, np.int64)
     made[0] = len(SHAPES)
+    made[-1] = 0
     for thing in scene.objects:
         inside = (x_1C - thing.x) ** 2 + (y_R1 - thing.y) ** 2 <= thing.radius**2
-        made[:, inside] = np.array(_classes(thing))[:, None]
+        made[:-1, inside] = np.array(_classes(thing))[:, None]
+        made[-1, thing.y * rows // SPAN, thing.x * columns // SPAN] = 1
     return made.reshape(len(PATCH_CLASSES), rows * columns)
 
 

@@ -1,9 +1,10 @@
 """Looking: questions on what is there: exist, count, attributes, where, refer, statement."""
 
+from seesay.scenes import thinking
 from seesay.scenes.asking import Asker, Question
 from seesay.scenes.chained import chained_noun
 from seesay.scenes.reasoning import related
-from seesay.scenes.view import COLOUR, SHAPE, code
+from seesay.scenes.view import COLOUR, SHAPE, code, lone
 
 # Sets of attributes (shape 1, colour 2, size 4, texture 8) whose absence every scene can show.
 _EXIST = (1, 2, 3, 3, 3, 5, 6, 9, 10, 7, 11)
@@ -20,7 +21,8 @@ def exist(ask: Asker) -> Question | None:
     if number < 0:
         return None
     text = ask.say("exist", ask.tongue.a[attributes][number])
-    return ask.yes_no("exist", f"exist {attributes}", text, truth)
+    found = thinking.sorted_out(ask, attributes, number)
+    return ask.yes_no("exist", f"exist {attributes}", text, truth, reasoning=found)
 
 
 def _mentioned(ask: Asker, attributes: int, truth: bool) -> int:
@@ -78,7 +80,8 @@ def _count_more(ask: Asker) -> Question | None:
     if which < 0:
         return None
     text = ask.say("count", ask.tongue.many[attributes][which])
-    return ask.number("count", form, text, number, _MOST_MORE)
+    found = thinking.sorted_out(ask, attributes, which)
+    return ask.number("count", form, text, number, _MOST_MORE, found)
 
 
 def attribute_kind(attribute: int, kind: str):
@@ -136,19 +139,27 @@ def statement(ask: Asker) -> Question | None:
     found = _STATEMENTS[form](ask, truth)
     if found is None:
         return None
+    said, thought = found
     words = ask.tongue.true_false
-    text = ask.say("statement", found)
+    text = ask.say("statement", said)
     answer = words[0] if truth else words[1]
-    return Question("statement", f"statement {form}", text, answer, words)
+    return Question("statement", f"statement {form}", text, answer, words, (), thought)
 
 
-def _state_exist(ask: Asker, truth: bool) -> str | None:
+# A statement, and what it takes to judge it.
+Stated = tuple[str, str]
+
+
+def _state_exist(ask: Asker, truth: bool) -> Stated | None:
     attributes = 3 if ask.focus else ask.pick(_EXIST)
     number = _mentioned(ask, attributes, truth)
-    return ask.say("state_exist", ask.tongue.a[attributes][number]) if number >= 0 else None
+    if number < 0:
+        return None
+    text = ask.say("state_exist", ask.tongue.a[attributes][number])
+    return text, thinking.sorted_out(ask, attributes, number)
 
 
-def _state_is(ask: Asker, truth: bool) -> str | None:
+def _state_is(ask: Asker, truth: bool) -> Stated | None:
     view, tongue = ask.view, ask.tongue
     attribute = ask.below(4)
     objects = view.describable(1 << attribute)
@@ -158,7 +169,8 @@ def _state_is(ask: Asker, truth: bool) -> str | None:
     look = view.looks[i]
     value = look[attribute] if truth else _other_value(ask, attribute, look)
     subject = ask.the(i, avoid=1 << attribute)
-    return ask.say("state_is", subject, tongue.singular[attribute][value])
+    text = ask.say("state_is", subject, tongue.singular[attribute][value])
+    return text, thinking.values(ask, attribute, i)
 
 
 def _other_value(ask: Asker, attribute: int, look: tuple[int, ...]) -> int:
@@ -174,7 +186,7 @@ def _other_value(ask: Asker, attribute: int, look: tuple[int, ...]) -> int:
             return value
 
 
-def _state_at(ask: Asker, truth: bool) -> str | None:
+def _state_at(ask: Asker, truth: bool) -> Stated | None:
     objects = ask.view.describable()
     if not objects:
         return None
@@ -182,18 +194,17 @@ def _state_at(ask: Asker, truth: bool) -> str | None:
     place = ask.view.places[i]
     if not truth:
         place = (place + 1 + ask.below(8)) % 9
-    return ask.say("state_at", ask.the(i), ask.tongue.at[place])
+    return ask.say("state_at", ask.the(i), ask.tongue.at[place]), thinking.place(ask, i)
 
 
-def _state_relation(ask: Asker, truth: bool) -> str | None:
+def _state_relation(ask: Asker, truth: bool) -> Stated | None:
     found = related(ask, truth)
     if found is None:
         return None
-    first, relation, second, _ = found
-    return ask.say("state_relation", first, relation, second)
+    return ask.say("state_relation", found.first, found.said, found.second), found.holds
 
 
-def _state_count(ask: Asker, truth: bool) -> str | None:
+def _state_count(ask: Asker, truth: bool) -> Stated | None:
     """The number is drawn before the things, from those this scene can confirm and deny."""
     attribute = ask.pick((0, 1, 3))
     counts = ask.view.counts[attribute]
@@ -206,10 +217,12 @@ def _state_count(ask: Asker, truth: bool) -> str | None:
     else:
         values = [v for v, c in enumerate(counts) if c and c != number]
         values = values or [v for v, c in enumerate(counts) if not c]
-    look = lone(attribute, ask.pick(values))
+    value = ask.pick(values)
+    look, counted = lone(attribute, value), thinking.numbers(ask, (counts[value],))
     if number == 1:
-        return ask.say("state_one", ask.tongue.one[1 << attribute][look])
-    return ask.say("state_count", ask.tongue.many[1 << attribute][look], ask.tongue.counted[number])
+        return ask.say("state_one", ask.tongue.one[1 << attribute][look]), counted
+    many = ask.tongue.many[1 << attribute][look]
+    return ask.say("state_count", many, ask.tongue.counted[number]), counted
 
 
 _STATEMENTS = {
@@ -219,8 +232,3 @@ _STATEMENTS = {
     "relation": _state_relation,
     "count": _state_count,
 }
-
-
-def lone(attribute: int, value: int) -> int:
-    """The number of a look of which only one attribute will be spoken of."""
-    return value * (48, 6, 3, 1)[attribute]

@@ -1,9 +1,11 @@
 """Reasoning: questions on several things at once: relations, comparisons, logic."""
 
-from seesay.scenes.asking import Asker, Question
-from seesay.scenes.view import BEHIND, FRONT, OPPOSITE, SIZE
+from typing import NamedTuple
 
-_STRIDES = (48, 6, 3, 1)  # what one value of an attribute adds to the number of a look
+from seesay.scenes import thinking
+from seesay.scenes.asking import Asker, Question
+from seesay.scenes.view import BEHIND, FRONT, OPPOSITE, SIZE, lone
+
 _PAIRS = (
     (0, 0),
     (0, 0),
@@ -20,7 +22,17 @@ _PAIRS = (
 )
 
 
-def related(ask: Asker, truth: bool) -> tuple[str, str, str, tuple[int, int]] | None:
+class Related(NamedTuple):
+    """Two things, a relation said of them, the one that holds, and which objects they are."""
+
+    first: str
+    said: str
+    second: str
+    holds: str
+    objects: tuple[int, int]
+
+
+def related(ask: Asker, truth: bool) -> Related | None:
     """Two things and a relation that does, or does not, hold between them, beyond doubt."""
     view = ask.view
     objects = view.describable()
@@ -47,8 +59,9 @@ def related(ask: Asker, truth: bool) -> tuple[str, str, str, tuple[int, int]] | 
     a, b = ask.the(first), ask.the(second)
     if not a or not b:
         return None
-    relation = relation if truth else OPPOSITE[relation]
-    return a, ask.tongue.relations[relation], b, (first, second)
+    words = ask.tongue.relations
+    said = relation if truth else OPPOSITE[relation]
+    return Related(a, words[said], b, words[relation], (first, second))
 
 
 def relation(ask: Asker) -> Question | None:
@@ -57,9 +70,9 @@ def relation(ask: Asker) -> Question | None:
     for _ in range(3):
         found = related(ask, truth)
         if found is not None:
-            first, word, second, objects = found
-            text = ask.say("relation", first, word, second)
-            return ask.yes_no("relation", "relation", text, truth, *objects)
+            text = ask.say("relation", found.first, found.said, found.second)
+            objects, holds = found.objects, found.holds
+            return ask.yes_no("relation", "relation", text, truth, *objects, reasoning=holds)
     return None
 
 
@@ -77,8 +90,10 @@ def compare_count(ask: Asker) -> Question | None:
         return None
     truth = ask.coin()
     pairs = right if truth else (ask.pick(wrong) or wrong[0] or wrong[1])
-    text = ask.say(key, *_things(ask, ask.pick(pairs), attributes=(first, second)))
-    return ask.yes_no("compare_count", f"{key} {first}{second}", text, truth)
+    pair = ask.pick(pairs)
+    text = ask.say(key, *_things(ask, pair, attributes=(first, second)))
+    counted = _counted(ask, pair, attributes=(first, second))
+    return ask.yes_no("compare_count", f"{key} {first}{second}", text, truth, reasoning=counted)
 
 
 Pairs = list[tuple[int, int]]
@@ -104,7 +119,14 @@ def _compared(ask: Asker, first: int, second: int) -> tuple[Pairs, Pairs, Pairs]
 def _things(ask: Asker, pair: tuple[int, int], *, attributes: tuple[int, int]) -> tuple[str, str]:
     many = ask.tongue.many
     (u, v), (a, b) = pair, attributes
-    return many[1 << a][u * _STRIDES[a]], many[1 << b][v * _STRIDES[b]]
+    return many[1 << a][lone(a, u)], many[1 << b][lone(b, v)]
+
+
+def _counted(ask: Asker, pair: tuple[int, int], *, attributes: tuple[int, int]) -> str:
+    """How many there are of each of the two."""
+    counts = ask.view.counts
+    numbers = (counts[a][u] for a, u in zip(attributes, pair, strict=True))
+    return thinking.numbers(ask, numbers)
 
 
 def _more_or_fewer(
@@ -113,9 +135,11 @@ def _more_or_fewer(
     if not all(sets):
         return None
     which = ask.below(3)
-    text = ask.say("more_fewer", *_things(ask, ask.pick(sets[which]), attributes=attributes))
+    pair = ask.pick(sets[which])
+    text = ask.say("more_fewer", *_things(ask, pair, attributes=attributes))
     words = ask.tongue.more_fewer_same
-    return Question("compare_count", "more_fewer", text, words[which], words)
+    counted = _counted(ask, pair, attributes=attributes)
+    return Question("compare_count", "more_fewer", text, words[which], words, (), counted)
 
 
 def compare_attribute(ask: Asker) -> Question | None:
@@ -138,7 +162,9 @@ def compare_attribute(ask: Asker) -> Question | None:
     i, j = (i, j) if ask.coin() else (j, i)
     a, b = ask.the(i, avoid=1 << attribute), ask.the(j, avoid=1 << attribute)
     text = ask.say("same", a, b, ask.tongue.attributes[attribute])
-    return ask.yes_no("compare_attribute", f"same {attribute}", text, truth, i, j)
+    values = thinking.values(ask, attribute, i, j)
+    form = f"same {attribute}"
+    return ask.yes_no("compare_attribute", form, text, truth, i, j, reasoning=values)
 
 
 def _bigger(ask: Asker) -> Question | None:
@@ -156,7 +182,8 @@ def _bigger(ask: Asker) -> Question | None:
     if not truth and ask.draw() < 0.3:
         i, j = _equal_pair(ask, groups) or (i, j)
     text = ask.say(key, ask.the(i, avoid=1 << SIZE), ask.the(j, avoid=1 << SIZE))
-    return ask.yes_no("compare_attribute", key, text, truth, i, j)
+    values = thinking.values(ask, SIZE, i, j)
+    return ask.yes_no("compare_attribute", key, text, truth, i, j, reasoning=values)
 
 
 def _equal_pair(ask: Asker, groups: list[list[int]]) -> tuple[int, int] | None:
@@ -187,7 +214,8 @@ def same_as(ask: Asker) -> Question | None:
     names = tongue.attributes
     text = ask.say("same_query", ask.the(i, avoid=avoid), names[shared], names[asked])
     answer = words[view.looks[other][asked]]
-    return Question("same_as", f"same_query {shared}{asked}", text, answer, words, (i, other))
+    form, value = f"same_query {shared}{asked}", thinking.values(ask, shared, i)
+    return Question("same_as", form, text, answer, words, (i, other), value)
 
 
 _MOST_SAME = 3
@@ -207,7 +235,8 @@ def _same_count(ask: Asker, shared: int) -> Question | None:
         return None
     i = ask.pick_object([i for i, c in others.items() if c == number])
     text = ask.say("same_count", ask.the(i, avoid=1 << shared), ask.tongue.attributes[shared])
-    return ask.number("same_as", form, text, number, _MOST_SAME)
+    value = thinking.counted(ask, shared, i)
+    return ask.number("same_as", form, text, number, _MOST_SAME, value)
 
 
 def logic(ask: Asker) -> Question | None:
@@ -242,7 +271,9 @@ def _or_count(ask: Asker) -> Question | None:
     u, v = ask.pick(found[number])
     plural = ask.tongue.plural
     text = ask.say("or_count", plural[a][u], plural[b][v])
-    return ask.number("logic", form, text, number, _MOST_UNION)
+    first = view.counts[a][u]
+    counted = thinking.numbers(ask, (first, number - first))
+    return ask.number("logic", form, text, number, _MOST_UNION, counted)
 
 
 def _but_not(ask: Asker) -> Question | None:
@@ -265,7 +296,8 @@ def _but_not(ask: Asker) -> Question | None:
     u, v = ask.pick(yes if truth else no)
     singular = ask.tongue.singular
     text = ask.say("but_not", singular[a][u], singular[b][v])
-    return ask.yes_no("logic", f"but_not {a}{b}", text, truth)
+    found = thinking.listed(ask, (a, u), (b,))
+    return ask.yes_no("logic", f"but_not {a}{b}", text, truth, reasoning=found)
 
 
 def _both(ask: Asker) -> Question | None:
@@ -301,8 +333,10 @@ def _joined(
     if ask.coin():
         a, u, b, v = b, v, a, u
     words = ask.tongue.a
-    text = ask.say(key, words[1 << a][u * _STRIDES[a]], words[1 << b][v * _STRIDES[b]])
-    return ask.yes_no("logic", f"{key} {a}{b}", text, truth)
+    text = ask.say(key, words[1 << a][lone(a, u)], words[1 << b][lone(b, v)])
+    counts = ask.view.counts
+    there = thinking.truths(ask, (counts[a][u] > 0, counts[b][v] > 0))
+    return ask.yes_no("logic", f"{key} {a}{b}", text, truth, reasoning=there)
 
 
 def _every(ask: Asker) -> Question | None:
@@ -325,5 +359,6 @@ def _every(ask: Asker) -> Question | None:
     truth = ask.coin()
     u, v = ask.pick(yes if truth else no)
     tongue = ask.tongue
-    text = ask.say("every", tongue.one[1 << a][u * _STRIDES[a]], tongue.singular[b][v])
-    return ask.yes_no("logic", f"every {a}{b}", text, truth)
+    text = ask.say("every", tongue.one[1 << a][lone(a, u)], tongue.singular[b][v])
+    found = thinking.listed(ask, (a, u), (b,))
+    return ask.yes_no("logic", f"every {a}{b}", text, truth, reasoning=found)

@@ -139,8 +139,9 @@ class _Maker:
         options: tuple[str, ...] = (),
         boxes: tuple[Box, ...] = (),
         objects: tuple[int, ...] = (),
+        reasoning: str = "",
     ) -> Example:
-        turns = (Turn("user", prompt), Turn("assistant", answer))
+        turns = (Turn("user", prompt), Turn("assistant", answer, reasoning))
         labels["objects"] = self.num
         return Example(
             self.image,
@@ -168,4 +169,6 @@ class _Maker:
             boxes = (Box(*box, label=f"{thing.colour} {thing.shape}"),)
         labels = {"kind": question.kind}
         text, answer, options = question.text, question.answer, question.options
-        return self.example(text, answer, "vqa", labels, options, boxes, question.objects)
+        return self.example(
+            text, answer, "vqa", labels, options, boxes, question.objects, question.reasoning
+        )

@@ -39,6 +39,11 @@ def code(look: Look) -> int:
     return ((shape * 8 + colour) * 2 + size) * 3 + texture
 
 
+def lone(attribute: int, value: int) -> int:
+    """The number of a look of which only one attribute will be spoken of."""
+    return value * (48, 6, 3, 1)[attribute]
+
+
 def look_of(number: int) -> Look:
     """The look of a number."""
     rest, texture = divmod(number, 3)

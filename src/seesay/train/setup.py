@@ -9,6 +9,7 @@ import torch
 from seesay import machine
 from seesay.config import DataConfig, Recipe
 from seesay.data import sources as files
+from seesay.data.augment import Augment
 from seesay.data.stream import FileRows, Fit, SceneRows, Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
@@ -123,15 +124,20 @@ def learn_text(recipe: Recipe, examples: Sequence[Sequence[Example]]) -> Text:
     """A tokenizer trained on the data's own words."""
     texts: list[str] = []
     for source, given in zip(recipe.data.sources, examples, strict=True):
-        texts += [turn.text for example in given for turn in example.turns]
+        texts += _texts(given)
         if source.path == "scenes":
             from seesay import scenes
 
             world = scenes.World(seed=recipe.train.seed, language=source.language)
             for index in range(SCENES_READ):
                 drawn = scenes.examples(world, index, questions=8, captions=2, resolution=16)
-                texts += [turn.text for example in drawn for turn in example.turns]
+                texts += _texts(drawn)
     return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)
+
+
+def _texts(examples: Sequence[Example]) -> list[str]:
+    turns = [turn for example in examples for turn in example.turns]
+    return [text for turn in turns for text in (turn.reasoning, turn.text) if text]
 
 
 def _stream(
@@ -145,7 +151,16 @@ def _stream(
     rows = [
         SceneRows(source, text=text, fit=fit, seed=seed)
         if source.path == "scenes"
-        else FileRows(given, text=text, fit=fit, seed=seed, flip=data.flip, shift=data.shift)
+        else FileRows(
+            given,
+            text=text,
+            fit=fit,
+            seed=seed,
+            augment=Augment(
+                flip=data.flip, turn=data.turn, recolour=data.recolour, shift=data.shift
+            ),
+            reasoning=source.reasoning,
+        )
         for source, given in zip(data.sources, examples, strict=True)
     ]
     return Stream(
