@@ -147,6 +147,9 @@ def test_a_value_of_the_wrong_kind_or_out_of_range_is_an_error_at_its_key(assign
     (["data.stages=[{until=0.5,objects=[2,1]}]"], "data.stages.0: objects must not fall: 2, 1"),
     (["data.stages=[{until=0.5},{until=0.4}]"], "until of the stages must not fall: 0.5, 0.4"),
     (["data.sources=[{weight=0},{weight=0}]"], "the weights of all sources are 0"),
+    (["data.stages=[{until=0.5},{until=0.6,weights=[1,2]}]"],
+     "stages.1 has 2 weights for 1 sources: give one for each"),
+    (["data.stages=[{until=0.5,weights=[0]}]"], "the weights of stages.0 are all 0"),
     (["data.row_tokens=2000"], "data.row_tokens is 2000, more than the 1024 of model.text.context"),
 ])  # fmt: skip
 def test_values_that_do_not_go_together_are_an_error_with_both(assignments, said):

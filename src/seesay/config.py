@@ -162,6 +162,8 @@ class StageConfig:
     """One stage of a curriculum: up to this share of training, sources are overridden so."""
 
     until: Annotated[float, Field(gt=0, le=1)]
+    # One for each source, in place of theirs.
+    weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     objects: tuple[Size, Size] | None = None
     questions: Count | None = None
     captions: Count | None = None
@@ -204,6 +206,16 @@ class DataConfig:
         if not any(source.weight for source in self.sources):
             raise ValueError("the weights of all sources are 0: give one a share")
         _rises([stage.until for stage in self.stages], "until of the stages")
+        for number, stage in enumerate(self.stages):
+            if stage.weights is None:
+                continue
+            if len(stage.weights) != len(self.sources):
+                raise ValueError(
+                    f"stages.{number} has {len(stage.weights)} weights for "
+                    f"{len(self.sources)} sources: give one for each"
+                )
+            if not any(stage.weights):
+                raise ValueError(f"the weights of stages.{number} are all 0: give one a share")
         return self
 
 

@@ -42,8 +42,8 @@ def test_a_row_spelled_out():
     """Two pictures, then documents whose learned last token is only a target, then padding."""
     row = Row(pictures(2), (document([5, 6, 7], [0, 0, 1]), document([8, 9], [0, 0])), "a.csv:7")
     batch = packed(row)
-    rest = [0] * (ROUND - 10)
-    less = [-1] * (ROUND - 10)
+    padding = -10 % ROUND
+    rest, less = [0] * padding, [-1] * padding
     assert batch.tokens_BT.tolist() == [[1, 1, 1, 1, 1, 1, 5, 6, 8, 9, *rest]]
     assert batch.targets_BT.tolist() == [[-1, -1, -1, -1, -1, -1, -1, 7, -1, -1, *less]]
     assert batch.positions_BT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 6, 7, *rest]]

@@ -12,7 +12,7 @@ from data import layouts
 
 from seesay import scenes
 from seesay.config import DataConfig, SourceConfig, StageConfig
-from seesay.data import images, sources, stream
+from seesay.data import collate, images, sources, stream
 from seesay.data.augment import Augment
 from seesay.data.order import Steps
 from seesay.data.stream import FileRows, Fit, SceneRows, Stream, loader, staged
@@ -256,6 +256,16 @@ def test_a_mixture_keeps_to_its_weights(weights, share):
     assert sum(origin.startswith("scenes") for origin in origins) == share * 32
 
 
+def test_a_stage_may_weigh_the_sources():
+    first = StageConfig(until=0.5, weights=(1, 0))
+    made = streamed(drawn(), filed(asked()), weights=(1, 1), stages=[first], batch=4)
+    shares = {
+        progress: [origin.startswith("scenes") for origin in made[3, progress].origins]
+        for progress in (0.4, 0.5)
+    }
+    assert shares == {0.4: [True] * 4, 0.5: [False, True] * 2}
+
+
 # Files and memory.
 
 
@@ -427,7 +437,7 @@ def test_a_stage_without_words_is_pictures_alone():
     stage = StageConfig(until=0.5, captions=0, questions=0)
     made = streamed(drawn(fit=replace(FIT, patches=(4, 4))), stages=[stage])
     batch = made[0, 0.0]
-    assert (batch.targets_BT == -1).all() and batch.tokens_BT.shape[1] == 16
+    assert (batch.targets_BT == -1).all() and batch.tokens_BT.shape[1] == collate.ROUND
     assert len(batch.pictures_NCHW) == 3
     words = made[0, 0.5]
     assert (words.targets_BT >= 0).any()

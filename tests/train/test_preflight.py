@@ -6,6 +6,7 @@ import pytest
 import torch
 from train import runs
 
+from seesay.data.collate import ROUND
 from seesay.data.order import Steps
 from seesay.train import history, preflight
 from seesay.train.loop import loss_of
@@ -94,7 +95,7 @@ def test_rows_keeps_the_first_with_their_pictures(tmp_path, folder):
     few = preflight.rows(batch, 3, run.stream.fit.picture_tokens)
     width = few.tokens_BT.shape[1]
     assert few.tokens_BT.shape[0] == len(few.pictures_NCHW) == len(few.origins) == 3
-    assert width % 16 == 0
+    assert width % ROUND == 0
     for name in ("tokens_BT", "targets_BT", "documents_BT", "groups_BT", "positions_BT"):
         assert torch.equal(getattr(few, name), getattr(batch, name)[:3, :width])
     assert (batch.groups_BT[:3, width:] == -1).all()

@@ -24,7 +24,8 @@ ROW = {
 
 
 def test_the_rows_of_a_log(tmp_path, folder):
-    plan = runs.recipe(folder, data={"workers": 0}, steps=8, log_every=4, accumulate=2, preflight=1)
+    settings = {"log_every": 4, "accumulate": 2, "preflight": 1}
+    plan = runs.recipe(folder, data={"workers": 0}, steps=8, minutes=60, **settings)
     run = runs.train(tmp_path, plan)
     rows = history(tmp_path)
     assert [row["step"] for row in rows] == [4, 8]
@@ -36,6 +37,8 @@ def test_the_rows_of_a_log(tmp_path, folder):
         assert row["pictures_per_second"] > 0 and row["tokens_per_second"] > 0
         assert 0 <= row["waiting"] <= 1 and row["peak_share"] > 0
     assert [row["progress"] for row in rows] == [0.5, 1.0]
+    # By the steps, which decide, and not by the minutes.
+    assert rows[0]["left"] == pytest.approx(rows[0]["seconds"], rel=0.01)
     assert rows[-1]["left"] == 0 and rows[0]["seconds"] < rows[1]["seconds"]
     assert run.clock.pictures == rows[-1]["pictures"]
     # Each line is one object, and the last is whole.

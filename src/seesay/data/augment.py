@@ -69,13 +69,12 @@ class Change:
 
 
 def _moved(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
-    most = max(abs(down), abs(right))
-    if not most:
+    if not (down or right):
         return pixels
     height, width = pixels.shape[1:3]
-    wide = np.pad(pixels, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
-    top, left = most - down, most - right
-    return wide[:, top : top + height, left : left + width]
+    rows = np.clip(np.arange(height) - down, 0, height - 1)
+    columns = np.clip(np.arange(width) - right, 0, width - 1)
+    return pixels[:, rows[:, None], columns]
 
 
 @lru_cache(maxsize=100_000)

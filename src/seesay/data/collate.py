@@ -14,7 +14,7 @@ from seesay.errors import LengthError
 from seesay.records import Batch
 
 # Rows are padded to a multiple of this, so that few distinct shapes reach the kernels.
-ROUND = 16
+ROUND = 8
 
 
 @dataclass(frozen=True, slots=True)

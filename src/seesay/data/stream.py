@@ -203,7 +203,7 @@ def greyed(row: Row) -> Row:
 
 def straight(turns: Sequence[Turn]) -> list[Turn]:
     """Turns that answer without reasoning."""
-    return [replace(turn, reasoning="") for turn in turns]
+    return [replace(turn, reasoning="") if turn.reasoning else turn for turn in turns]
 
 
 def staged(source: SourceConfig, stage: StageConfig) -> SourceConfig:
@@ -250,7 +250,8 @@ class Stream(Dataset):
 
     def _rows(self, step: int, stage: StageConfig | None) -> tuple[list[Row], list[str]]:
         """This rank's rows of a step, and why others that belong to it are not there."""
-        places = order.shares(step, batch=self.batch * self.ranks, weights=self.weights)
+        weights = self.weights if stage is None or stage.weights is None else stage.weights
+        places = order.shares(step, batch=self.batch * self.ranks, weights=weights)
         # A stretch, not every n-th row: sources take turns, and each rank needs its mix of them.
         own = places[self.rank * self.batch : (self.rank + 1) * self.batch]
         rows, skipped = [], []

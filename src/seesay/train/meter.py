@@ -52,12 +52,10 @@ class Meter:
     def row(self, done: float) -> dict[str, Any]:
         """The log row, and a fresh start."""
         assert self.gradient is not None
-        minutes = self.run.recipe.train.minutes
         spent = max(self.elapsed() - self.since, 1e-9)
         facts = self.run.facts
         flops = facts.get("flops_per_position", 0.0) * self.positions
         flops += facts.get("flops_per_picture", 0.0) * self.pictures
-        left = self.elapsed() * (1 - done) / max(done, 1e-9)
         row = {
             "step": self.run.clock.step,
             "seconds": round(self.elapsed(), 3),
@@ -70,7 +68,7 @@ class Meter:
             "tokens_per_second": self.positions * self.run.ranks.total / spent,
             "waiting": self.wait / spent,
             "peak_share": flops / spent / self.peak if self.peak else None,
-            "left": minutes * 60 - self.elapsed() if minutes else left,
+            "left": self.elapsed() * (1 - done) / max(done, 1e-9),
             "memory": machine.peak_memory(self.run.device),
         }
         self._reset()
