@@ -3,9 +3,10 @@
 python bench/train_step.py [--recipe recipes/demo.toml] [--rounds 3] [--steps 8] [--json]
 
 Ours is what `seesay train` does: the precision and attention that suit the machine, its optimisers,
-the allocator tuned. The plain step is what a first script does: float32, torch's fused attention,
-AdamW, the allocator as it comes. Same weights, same batch; they take turns, each in a process of
-its own, for the allocator is tuned only as a process starts.
+the allocator tuned, the last block and the head only where a word is to be learned. The plain step
+is what a first script does: float32, torch's fused attention, every block and the head at every
+position, AdamW, the allocator as it comes. Same weights, same batch, same loss; they take turns,
+each in a process of its own, for the allocator is tuned only as a process starts.
 """
 
 import argparse
@@ -15,10 +16,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from seesay.model.families import Prefix, Taught
     from seesay.records import Batch
     from seesay.train import Run
 
@@ -87,7 +92,9 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     # As far into training as the first batch of the last stage: the rows are the fullest there.
     (key,) = Steps(start=0, total=1, progress=lambda step: 1.0)
     batch = run.stream[key].to(run.device)
-    model = torch.compile(run.model) if given.kind == "ours" and recipe.train.compile else run.model
+    model = whole(run.model) if given.kind == "plain" else run.model
+    if given.kind == "ours" and recipe.train.compile:
+        model = torch.compile(run.model)
     parameters = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
 
     def step() -> torch.Tensor:
@@ -104,7 +111,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             torch.accelerator.synchronize(run.device)
 
     run.model.train()
-    flops = count(run, batch)
+    flops = count(run, batch, model)
     losses, seconds = [float(step()) for _ in range(2)], []
     for _ in range(given.steps):
         finish()
@@ -129,8 +136,18 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def count(run: "Run", batch: "Batch") -> int:
-    """Arithmetic of matrices and convolutions, forward and backward; the same for both kinds."""
+def whole(model: "Prefix") -> Callable[..., "Taught"]:
+    """The model at every position, of which those to be learned are then picked."""
+
+    def forward(*inputs: Any, select: "Tensor", **more: Any) -> "Taught":
+        made = model(*inputs, **more)
+        return made._replace(words=made.words[select])
+
+    return forward
+
+
+def count(run: "Run", batch: "Batch", model: Callable[..., Any]) -> int:
+    """Arithmetic of matrices and convolutions, forward and backward."""
     from torch.utils.flop_counter import FlopCounterMode
 
     from seesay.train.loop import loss_of
@@ -138,7 +155,7 @@ def count(run: "Run", batch: "Batch") -> int:
     # Written out: not every fused kernel is counted.
     fused, run.fused = run.fused, False
     with FlopCounterMode(display=False) as counter:
-        loss_of(run, batch, run.model).backward()
+        loss_of(run, batch, model).backward()
     run.model.zero_grad(set_to_none=True)
     run.fused = fused
     return counter.get_total_flops()
