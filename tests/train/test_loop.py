@@ -164,6 +164,15 @@ def test_another_number_of_objects_is_an_error(tmp_path):
         runs.prepare(tmp_path, plan)
 
 
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_patches_of_drawn_pictures_that_are_not_stretched_are_an_error(tmp_path, fit):
+    model = {**PLAIN, "patch_classes": [9, 8, 2, 3, 2]}
+    model["vision"] = {**PLAIN["vision"], "image_size": [16, 32]}
+    plan = runs.recipe("scenes", data={**HERE, "fit": fit}, model=model, patch_weight=1.0)
+    with pytest.raises(RecipeError, match=f"'{fit}' takes them to 16×32"):
+        runs.prepare(tmp_path, plan)
+
+
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_training_learns(tmp_path, folder, optimizer):
     """The words of the pictures are learned, in full and in the log."""

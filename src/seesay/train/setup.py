@@ -95,6 +95,14 @@ def _taught(recipe: Recipe, kind: str) -> bool:
             where=f"train.{kind}_weight",
             fix="set it to 0, or add the source `scenes`",
         )
+    height, width = recipe.model.vision.size
+    if kind == "patch" and height != width and recipe.data.fit != "stretch":
+        raise RecipeError(
+            f"drawn pictures are square, and '{recipe.data.fit}' takes them to {height}×{width} "
+            "without their patches' classes",
+            where="data.fit",
+            fix="write fit = 'stretch', or make model.vision.image_size square",
+        )
     if kind == "object" and recipe.model.num_objects != scenes.MOST_ABOUT:
         raise RecipeError(
             f"num_objects is {recipe.model.num_objects}, but drawn questions are about "
