@@ -218,7 +218,7 @@ def test_text_alone_needs_no_picture():
     mixed = packed([Row(none, documents()[:1]), Row(pictures(0), documents()[:1])])
     given = logits(model, mixed)
     alone = logits(model, packed([Row(none, documents()[:1])]))
-    n = len(documents()[0])
+    n = documents()[0].num_inputs
     torch.testing.assert_close(given[0, :n], alone[0, :n], atol=1e-5, rtol=1e-5)
 
 
