@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def caption(logits: Float[Tensor, "M Y"], targets: Int[Tensor, "M"]) -> Float[Tensor, ""]:
+def caption(logits: Float[Tensor, "M Y"], targets: Int[Tensor, " M"]) -> Float[Tensor, ""]:
     """Mean −log p(next token) over the positions that have a target, in nats; 0 where none has."""
     return F.cross_entropy(logits.float(), targets, reduction="sum") / max(1, len(targets))
 

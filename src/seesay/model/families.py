@@ -189,9 +189,9 @@ class Prefix(nn.Module):
         groups: Int[Tensor, "B T"],
         horizon: Int[Tensor, "B t"] | None = None,
         caches: Sequence[LayerCache],
-        last: Int[Tensor, "B"] | None = None,
+        last: Int[Tensor, " B"] | None = None,
         fused: bool = False,
-    ) -> Float[Tensor, "B #t Y"]:
+    ) -> Float[Tensor, "B #t Y"]:  # noqa: F821 - a shape, not a name with a comment
         """The next positions' logits, or of each row only those at `last` (B, 1, Y).
 
         `documents` and `groups` cover the cached positions and these.

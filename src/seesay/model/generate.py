@@ -174,7 +174,7 @@ def _without(log_BY: Tensor, forbid: Sequence[int]) -> Tensor:
 
 def _choose(
     log_BY: Float[Tensor, "B Y"], temperature: float, top_p: float, random: list[torch.Generator]
-) -> Int[Tensor, "B"]:
+) -> Int[Tensor, " B"]:
     """The next token of each row."""
     if temperature <= 0:
         return log_BY.argmax(dim=-1)
