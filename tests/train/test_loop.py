@@ -164,12 +164,19 @@ def test_another_number_of_objects_is_an_error(tmp_path):
         runs.prepare(tmp_path, plan)
 
 
-@pytest.mark.parametrize("fit", ["pad", "crop"])
-def test_patches_of_drawn_pictures_that_are_not_stretched_are_an_error(tmp_path, fit):
+@pytest.mark.parametrize(
+    ("fit", "weight", "lost"),
+    [("crop", 0.0, "cuts off"), ("crop", 1.0, "cuts off"), ("pad", 1.0, "moves"),
+     ("pad", 0.0, ""), ("stretch", 1.0, "")],
+)  # fmt: skip
+def test_drawn_pictures_that_would_not_be_what_is_said_of_them(tmp_path, fit, weight, lost):
     model = {**PLAIN, "patch_classes": [9, 8, 2, 3, 2]}
     model["vision"] = {**PLAIN["vision"], "image_size": [16, 32]}
-    plan = runs.recipe("scenes", data={**HERE, "fit": fit}, model=model, patch_weight=1.0)
-    with pytest.raises(RecipeError, match=f"'{fit}' takes them to 16×32"):
+    plan = runs.recipe("scenes", data={**HERE, "fit": fit}, model=model, patch_weight=weight)
+    if not lost:
+        runs.prepare(tmp_path, plan)
+        return
+    with pytest.raises(RecipeError, match=f"'{fit}' to 16×32 {lost}"):
         runs.prepare(tmp_path, plan)
 
 

@@ -250,6 +250,7 @@ class Stream(Dataset):
 
     def _rows(self, step: int, stage: StageConfig | None) -> tuple[list[Row], list[str]]:
         """This rank's rows of a step, and why others that belong to it are not there."""
+        # Of the step and these weights alone, so that a resumed run needs nothing else.
         weights = self.weights if stage is None or stage.weights is None else stage.weights
         places = order.shares(step, batch=self.batch * self.ranks, weights=weights)
         # A stretch, not every n-th row: sources take turns, and each rank needs its mix of them.

@@ -37,6 +37,7 @@ def prepare(
         examples: of each file source, in the recipe's order, where they are read already.
         text: the tokenizer of the checkpoint gone on from; learned from the data where None.
     """
+    _check_drawn(recipe)
     ranks = parallel.join()
     torch.manual_seed(recipe.train.seed)
     given = list(examples) if examples is not None else read(recipe.data)
@@ -95,14 +96,6 @@ def _taught(recipe: Recipe, kind: str) -> bool:
             where=f"train.{kind}_weight",
             fix="set it to 0, or add the source `scenes`",
         )
-    height, width = recipe.model.vision.size
-    if kind == "patch" and height != width and recipe.data.fit != "stretch":
-        raise RecipeError(
-            f"drawn pictures are square, and '{recipe.data.fit}' takes them to {height}×{width} "
-            "without their patches' classes",
-            where="data.fit",
-            fix="write fit = 'stretch', or make model.vision.image_size square",
-        )
     if kind == "object" and recipe.model.num_objects != scenes.MOST_ABOUT:
         raise RecipeError(
             f"num_objects is {recipe.model.num_objects}, but drawn questions are about "
@@ -111,6 +104,20 @@ def _taught(recipe: Recipe, kind: str) -> bool:
             fix=f"write num_objects = {scenes.MOST_ABOUT}",
         )
     return True
+
+
+def _check_drawn(recipe: Recipe) -> None:
+    """Drawn pictures are square: brought to another shape, all must be there that words say."""
+    (height, width), fit = recipe.model.vision.size, recipe.data.fit
+    if height == width or not any(source.path == "scenes" for source in recipe.data.sources):
+        return
+    if fit == "crop" or (fit == "pad" and recipe.train.patch_weight):
+        lost = "cuts off things that words tell of" if fit == "crop" else "moves named patches"
+        raise RecipeError(
+            f"drawn pictures are square, and '{fit}' to {height}×{width} {lost}",
+            where="data.fit",
+            fix="write fit = 'stretch', or make model.vision.image_size square",
+        )
 
 
 _WISHES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}
