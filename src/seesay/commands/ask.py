@@ -32,9 +32,9 @@ def ask(
         beams: Beams to search with; 1 is greedy.
         temperature: Above 0, sample instead, the more freely the higher.
         top_p: When sampling, only among the likeliest tokens that make up this probability.
-        max_tokens: Longest answer, in tokens.
+        max_tokens: Longest answer, its reasoning included, in tokens.
         seed: Seed of the sampling.
-        json: Print the answer, its reasoning and its probabilities as one JSON object.
+        json: Print the answer, its reasoning and their probabilities as one JSON object.
     """
     from seesay.data import images
     from seesay.predict import Decoding, Prompt, load

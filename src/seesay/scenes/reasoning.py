@@ -214,8 +214,8 @@ def same_as(ask: Asker) -> Question | None:
     names = tongue.attributes
     text = ask.say("same_query", ask.the(i, avoid=avoid), names[shared], names[asked])
     answer = words[view.looks[other][asked]]
-    form, value = f"same_query {shared}{asked}", thinking.values(ask, shared, i)
-    return Question("same_as", form, text, answer, words, (i, other), value)
+    form, seen = f"same_query {shared}{asked}", thinking.values(ask, shared, i)
+    return Question("same_as", form, text, answer, words, (i, other), seen)
 
 
 _MOST_SAME = 3
@@ -235,8 +235,8 @@ def _same_count(ask: Asker, shared: int) -> Question | None:
         return None
     i = ask.pick_object([i for i, c in others.items() if c == number])
     text = ask.say("same_count", ask.the(i, avoid=1 << shared), ask.tongue.attributes[shared])
-    value = thinking.counted(ask, shared, i)
-    return ask.number("same_as", form, text, number, _MOST_SAME, value)
+    counted = thinking.counted(ask, shared, i)
+    return ask.number("same_as", form, text, number, _MOST_SAME, counted)
 
 
 def logic(ask: Asker) -> Question | None:
