@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from seesay.model.families import Prefix, Taught
+    from seesay.model.contract import Model
     from seesay.records import Batch
     from seesay.train import Run
 
@@ -76,7 +76,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     from seesay import config, machine
     from seesay.data.order import Steps
     from seesay.train import optim, setup
-    from seesay.train.loop import loss_of
+    from seesay.train.losses import loss_of
 
     recipe = config.recipe(config.load(given.recipe or config.shipped("demo")))
     with tempfile.TemporaryDirectory() as out:
@@ -136,7 +136,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def whole(model: "Prefix") -> Callable[..., "Taught"]:
+def whole(model: "Model") -> Callable[..., "Taught"]:
     """The model at every position, of which those to be learned are then picked."""
 
     def forward(*inputs: Any, select: "Tensor", **more: Any) -> "Taught":
@@ -150,7 +150,7 @@ def count(run: "Run", batch: "Batch", model: Callable[..., Any]) -> int:
     """Arithmetic of matrices and convolutions, forward and backward."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from seesay.train.loop import loss_of
+    from seesay.train.losses import loss_of
 
     # Written out: not every fused kernel is counted.
     fused, run.fused = run.fused, False

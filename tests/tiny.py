@@ -11,7 +11,7 @@ from seesay.config import as_table
 from seesay.data.stream import Fit
 from seesay.data.text import Document, Text, learn
 from seesay.model import checkpoint, families, golden
-from seesay.model.families import Prefix
+from seesay.model.contract import Model
 from seesay.records import Turn
 
 WORDS = ("what colour is it ?", "red", "green", "a small ring left of a large star .", "two", "yes")
@@ -43,7 +43,7 @@ def text(kind: str = "character") -> Text:
     return learn(WORDS, kind=kind, vocabulary=300)
 
 
-def model(settings: config.Recipe, words: Text, *, scale: float = 0.3) -> Prefix:
+def model(settings: config.Recipe, words: Text, *, scale: float = 0.3) -> Model:
     """A model whose every weight is random: fresh ones start with blocks that do nothing."""
     made = families.build(settings.model, vocabulary=len(words), picture_token=words.picture)
     return randomised(made, scale=scale).eval()
@@ -66,7 +66,7 @@ def fit(settings: config.Recipe) -> Fit:
     )
 
 
-def save(folder: Path, settings: config.Recipe, words: Text, made: Prefix, **stored) -> Path:
+def save(folder: Path, settings: config.Recipe, words: Text, made: Model, **stored) -> Path:
     """A whole checkpoint, as training writes it; `stored` overrides what config.json says."""
     given = fit(settings)
     recorded = golden.record(made, size=given.size, picture_tokens=given.picture_tokens)

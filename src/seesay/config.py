@@ -121,7 +121,7 @@ class TextConfig:
 class ModelConfig:
     """Which family, and its parts."""
 
-    family: Literal["prefix"] = "prefix"
+    family: str = "prefix"  # of the table in model/families.py
     # Classes of each attribute of a patch, where patches have labels (`scenes`: 9, 8, 2, 3, 2).
     patch_classes: tuple[Size, ...] = ()
     # The same of the objects an answer is about (`scenes`: 8, 8, 2, 3, 9), and their most.
@@ -129,6 +129,14 @@ class ModelConfig:
     num_objects: Size = 2
     # The words of a question see each other both ways.
     prefix_lm: bool = False
+    # `recurrent`: every word looks at the patches; else the picture comes once, before the words.
+    attend: bool = True
+    # `dual`: the width of the common space, patches -> one vector, how texts and pictures are set
+    # against each other, and whether words see only those before them.
+    space: Size = 256
+    pool: Literal["mean", "class", "attention"] = "attention"
+    contrast: Literal["softmax", "sigmoid"] = "softmax"
+    causal: bool = True
     vision: VisionConfig = field(default_factory=VisionConfig)
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -150,6 +158,9 @@ class SourceConfig:
     captions: Count = 1
     kinds: Weights | None = None
     caption_styles: tuple[str, ...] | None = None
+    # Captions to hold against pictures, and the same with a word changed, which makes them false.
+    claims: Count = 1
+    wrong: Count = 0
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
@@ -169,6 +180,8 @@ class StageConfig:
     captions: Count | None = None
     kinds: Weights | None = None
     caption_styles: tuple[str, ...] | None = None
+    claims: Count | None = None
+    wrong: Count | None = None
     # Whether what answers are about is labelled, where `train.object_weight` asks for it.
     about: bool = True
     # Of drawn pictures without a word, the share shown in grey, where shape is learned by itself.
@@ -241,6 +254,8 @@ class TrainConfig:
     decay: Share = 0.6
     final: Share = 0.02
     clip: Annotated[float, Field(ge=0)] = 1.0
+    # What is learned, and how much each weighs: see train/losses.py.
+    objectives: Weights = field(default_factory=lambda: {"caption": 1.0})
     patch_weight: Annotated[float, Field(ge=0)] = 0.0
     object_weight: Annotated[float, Field(ge=0)] = 0.0
     ema: Decay = 0.0

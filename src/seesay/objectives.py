@@ -1,14 +1,14 @@
 """Objectives: pure functions of tensors.
 
-Shapes: M positions with a target, Y vocabulary, N pictures or positions, A attributes, P patches or
-objects, C classes of all attributes together.
+Shapes: M positions with a target or texts, B pictures, Y vocabulary, N pictures or positions, A
+attributes, P patches or objects, C classes of all attributes together.
 """
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -32,3 +32,36 @@ def attributes(
         total = F.cross_entropy(part_NPc.mT, labels_NP, ignore_index=-1, reduction="sum")
         losses.append(total / (labels_NP >= 0).sum().clamp(min=1))
     return torch.stack(losses).sum()
+
+
+def contrastive(
+    similarity: Float[Tensor, "B M"], positive: Bool[Tensor, "B M"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy both ways between pictures and texts (CLIP, arXiv:2103.00020, figure 3).
+
+    −½ [mean over pictures of log Σ p(its texts) + mean over texts of log Σ p(its pictures)], in
+    nats. A text that is no picture's (a hard negative, arXiv:2210.01936) is one to choose wrongly
+    for pictures, and asks for none itself; so is a picture without a text.
+    """
+    return (_one_way(similarity, positive) + _one_way(similarity.T, positive.T)) / 2
+
+
+def _one_way(scores_BM: Tensor, positive_BM: Tensor) -> Tensor:
+    asked_B = positive_BM.any(dim=1)
+    log_BM = scores_BM.float().log_softmax(dim=1)
+    right_B = log_BM.masked_fill(~positive_BM, -torch.inf)[asked_B].logsumexp(dim=1)
+    return -right_B.sum() / asked_B.sum().clamp(min=1)
+
+
+def sigmoid_contrastive(
+    similarity: Float[Tensor, "B M"], positive: Bool[Tensor, "B M"]
+) -> Float[Tensor, ""]:
+    """−Σ log σ(±similarity) over all pairs, a picture (SigLIP, arXiv:2303.15343, algorithm 1)."""
+    sign_BM = positive.float() * 2 - 1
+    return -F.logsigmoid(sign_BM * similarity.float()).sum() / len(similarity)
+
+
+def matching(logits: Float[Tensor, " M"], truth: Int[Tensor, " M"]) -> Float[Tensor, ""]:
+    """Mean −log p(whether a text is true of its pictures) (ViLBERT, arXiv:1908.02265), in nats."""
+    loss = F.binary_cross_entropy_with_logits(logits.float(), truth.float(), reduction="sum")
+    return loss / max(1, len(truth))

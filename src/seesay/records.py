@@ -105,6 +105,12 @@ class Batch:
     # int64; at the position before an answer, the class by attribute of each object it is about; -1
     # where unknown and at all other positions; None where no row has any.
     about_BTAO: Tensor | None = None
+    # Texts to hold against pictures, each a row of its own (M, t; int64; padded after their end):
+    # which are not padding, whether each is true (1 or 0), and of which row's pictures.
+    claims_Mt: Tensor | None = None
+    claims_real_Mt: Tensor | None = None
+    claims_true_M: Tensor | None = None
+    claims_row_M: Tensor | None = None
     origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
     # Why rows that should be here are not: pictures that do not decode.
     skipped: tuple[str, ...] = ()
@@ -135,10 +141,21 @@ class Batch:
         return replace(
             self,
             **cut,
+            **self._claims(which),
             pictures_NCHW=self.pictures_NCHW[pictures],
             labels_NAP=labels,
             origins=self.origins[which],
         )
+
+    def _claims(self, which: slice) -> dict[str, Tensor]:
+        """The claims of some rows."""
+        if self.claims_row_M is None:
+            return {}
+        first, end, _ = which.indices(len(self.tokens_BT))
+        keep_M = (self.claims_row_M >= first) & (self.claims_row_M < end)
+        names = ("claims_Mt", "claims_real_Mt", "claims_true_M", "claims_row_M")
+        kept = {name: getattr(self, name)[keep_M] for name in names}
+        return kept | {"claims_row_M": kept["claims_row_M"] - first}
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}

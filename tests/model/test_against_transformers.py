@@ -6,8 +6,8 @@ from torch import nn
 
 from seesay.model import layers, vision
 from seesay.model.connectors import PixelShuffle
-from seesay.model.families import visible
 from seesay.model.layers import Rotary
+from seesay.model.rows import visible
 from seesay.model.text import Decoder
 
 transformers = pytest.importorskip("transformers")

@@ -11,7 +11,7 @@ from seesay.config import ModelConfig
 from seesay.data.collate import Row, collate
 from seesay.errors import LengthError, RecipeError
 from seesay.model import families
-from seesay.model.families import visible
+from seesay.model.rows import visible
 from seesay.records import Batch
 
 SETTINGS = tiny.recipe()

@@ -10,6 +10,7 @@ from torch import nn
 from seesay import config
 from seesay.config import TrainConfig
 from seesay.model import families
+from seesay.model.contract import Model
 from seesay.model.vision import Convolution
 from seesay.train import optim
 
@@ -26,7 +27,7 @@ MODELS = {
 
 
 @pytest.fixture(params=MODELS)
-def model(request) -> families.Prefix:
+def model(request) -> Model:
     return families.build(MODELS[request.param](), vocabulary=320, picture_token=1)
 
 

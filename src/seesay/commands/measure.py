@@ -13,7 +13,7 @@ from seesay.commands.options import console, print_json, say, silent
 from seesay.errors import DataError
 from seesay.evaluate import Evaluation
 from seesay.model import checkpoint
-from seesay.model.families import Prefix
+from seesay.model.contract import Model
 from seesay.predict import Prompt, SeesayPredictor
 from seesay.records import Example
 from seesay.train import Run, auto, card, history
@@ -24,14 +24,14 @@ def command() -> str:
     return shlex.join(["seesay", *sys.argv[1:]])
 
 
-def sampler(run: Run, examples: Sequence[Example]) -> Callable[[Prefix], Mapping[str, str]] | None:
+def sampler(run: Run, examples: Sequence[Example]) -> Callable[[Model], Mapping[str, str]] | None:
     """What asks the model one of the examples now and then, another each time."""
     if not examples:
         return None
     step = max(1, len(examples) // 97)
     turn = iter(range(0, 10**9, step))
 
-    def sample(model: Prefix) -> Mapping[str, str]:
+    def sample(model: Model) -> Mapping[str, str]:
         example = examples[next(turn) % len(examples)]
         prompt = Prompt(example.images, _before_truth(example))
         answer = predictor_of(run).answer([prompt])[0]

@@ -5,6 +5,7 @@ Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patch
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ class Row:
     """What shares one encoding of some pictures: their pixels (N, H, W, 3) and the documents.
 
     `labels` are what is in each patch, (N, A, P), and `about` what the objects are that each
-    document's answer is about, (A, O) a document, where that is known.
+    document's answer is about, (A, O) a document, where that is known. `claims` are texts to hold
+    against the pictures, as tokens, and `truths` whether each is true.
     """
 
     pictures: np.ndarray
@@ -30,6 +32,8 @@ class Row:
     origin: str = ""
     labels: np.ndarray | None = None
     about: tuple[np.ndarray, ...] | None = None
+    claims: tuple[np.ndarray, ...] = ()
+    truths: tuple[bool, ...] = ()
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -95,10 +99,33 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         horizon_BT=torch.from_numpy(_horizon(learned, documents)),
         labels_NAP=_labels(rows),
         about_BTAO=_about(rows, documents, targets),
+        **_claims(rows, pad=pad),
         origins=tuple(row.origin for row in rows),
     )
     _count(batch, rows, picture_token=picture_token, picture_tokens=picture_tokens)
     return batch
+
+
+def _claims(rows: Sequence[Row], *, pad: int) -> dict[str, Any]:
+    """The claims of all rows, padded to one length; nothing where there are none."""
+    claims = [
+        (b, tokens, true)
+        for b, row in enumerate(rows)
+        for tokens, true in zip(row.claims, row.truths, strict=True)
+    ]
+    if not claims:
+        return {}
+    longest = max(len(tokens) for _, tokens, _ in claims)
+    shape = (len(claims), -(-longest // ROUND) * ROUND)
+    made, real = np.full(shape, pad, np.int64), np.zeros(shape, bool)
+    for i, (_, tokens, _) in enumerate(claims):
+        made[i, : len(tokens)], real[i, : len(tokens)] = tokens, True
+    return {
+        "claims_Mt": torch.from_numpy(made),
+        "claims_real_Mt": torch.from_numpy(real),
+        "claims_true_M": torch.tensor([int(true) for _, _, true in claims]),
+        "claims_row_M": torch.tensor([b for b, _, _ in claims]),
+    }
 
 
 def _labels(rows: Sequence[Row]) -> torch.Tensor | None:

@@ -6,6 +6,7 @@ Shapes: B rows, H W pixels.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ class Fit:
     how: str = "stretch"
     patches: tuple[int, int] | None = None  # the grid whose cells are labelled, where any is
     about: bool = False  # whether what an answer is about is labelled
+    spoken: bool = True  # whether conversations are wanted
+    claimed: bool = False  # whether texts to hold against pictures are wanted
 
     @property
     def room(self) -> int:
@@ -61,11 +64,14 @@ class SceneRows:
         world = scenes.World(
             seed=self.seed, split="train", objects=rules.objects, language=rules.language
         )
-        if not rules.questions and not rules.captions and self.fit.patches is not None:
+        claimed = self._claims(world, index, rules)
+        silent = not self.fit.spoken or (not rules.questions and not rules.captions)
+        if silent and (claimed or self.fit.patches is not None):
             # The golden ratio spreads any share evenly over indices.
             grey = stage is not None and index * 0.6180339887498949 % 1 < stage.grey
             picture = scenes.picture(world, index, resolution=max(self.fit.size))
-            return greyed(self._row([picture])) if grey else self._row([picture])
+            made = replace(self._row([picture]), **claimed)
+            return greyed(made) if grey else made
         for attempt in range(TRIES):
             examples = scenes.examples(
                 world,
@@ -78,12 +84,23 @@ class SceneRows:
             )
             if examples:
                 about = self.fit.about and (stage is None or stage.about)
-                return self._row(examples, about=about)
+                return replace(self._row(examples, about=about), **claimed)
         raise RecipeError(
             f"{TRIES} scenes gave no caption and no question of the kinds asked for",
             where="data.sources",
             fix="raise captions or objects, or allow more kinds",
         )
+
+    def _claims(self, world: Any, index: int, rules: SourceConfig) -> dict[str, tuple]:
+        """A row's claims, and whether each is true."""
+        if not self.fit.claimed or not rules.claims:
+            return {}
+        from seesay import scenes
+
+        made = scenes.claims(
+            world, index, rules.claims, wrong=rules.wrong, caption_styles=rules.caption_styles
+        )
+        return claims(made, self.text)
 
     def _row(self, examples: Sequence[Example], *, about: bool = False) -> Row:
         from seesay import scenes
@@ -140,6 +157,9 @@ class FileRows:
             groups.setdefault(example.group or str(example.origin), []).append(i)
         rows: list[list[int]] = []
         for members in groups.values():
+            if not self.fit.spoken:
+                rows.append(members)
+                continue
             room = self._room(examples[members[0]])
             lengths = [self._document(examples[i], room).num_inputs for i in members]
             rows += [[members[i] for i in row] for row in split(lengths, room=room)]
@@ -172,8 +192,12 @@ class FileRows:
         change = self.augment.drawn(self.seed, index)
         # A word for another may take a token more than was planned: a row may be that much longer.
         changed = [replace(example, turns=change.turns(example.turns)) for example in examples]
-        documents = tuple(self._document(example, room) for example in changed)
-        return Row(change.picture(pixels), documents, str(examples[0].origin))
+        documents: tuple[Document, ...] = ()
+        if self.fit.spoken:
+            documents = tuple(self._document(example, room) for example in changed)
+        said = [each for example in changed if self.fit.claimed for each in claimed_by(example)]
+        made = Row(change.picture(pixels), documents, str(examples[0].origin))
+        return replace(made, **claims(said, self.text))
 
     def _pixels(self, example: Example, number: int) -> np.ndarray:
         key = f"{example.group or example.origin}#{number}"
@@ -186,6 +210,24 @@ class FileRows:
             self._kept[key] = pixels
             self._kept_bytes += pixels.nbytes
         return pixels
+
+
+def claims(said: Sequence[tuple[str, bool]], text: Text) -> dict[str, tuple]:
+    """Texts and whether they are true, as a row holds them."""
+    return {
+        "claims": tuple(text.claim(words) for words, _ in said),
+        "truths": tuple(true for _, true in said),
+    }
+
+
+def claimed_by(example: Example) -> list[tuple[str, bool]]:
+    """What an example says of its pictures, and whether that is true.
+
+    A caption is; of a match's options the first; a class by its name. A question says nothing.
+    """
+    if example.task == "match":
+        return [(option, i == 0) for i, option in enumerate(example.options)]
+    return [(example.answer, True)] if example.task in ("caption", "classify") else []
 
 
 def greyed(row: Row) -> Row:
@@ -208,7 +250,7 @@ def straight(turns: Sequence[Turn]) -> list[Turn]:
 
 def staged(source: SourceConfig, stage: StageConfig) -> SourceConfig:
     """A source's settings with a stage's laid over them."""
-    names = ("objects", "questions", "captions", "kinds", "caption_styles")
+    names = ("objects", "questions", "captions", "kinds", "caption_styles", "claims", "wrong")
     changes = {name: getattr(stage, name) for name in names if getattr(stage, name) is not None}
     return replace(source, **changes)
 

@@ -17,7 +17,8 @@ from seesay.records import Turn
 
 PICTURE, USER, ASSISTANT, END, PAD = "<picture>", "<user>", "<assistant>", "<end>", "<pad>"
 THINK = "</think>"  # between what the assistant says to itself and its answer
-SPECIALS = (PAD, PICTURE, USER, ASSISTANT, END, THINK)
+MASK = "<mask>"  # stands where a word is to be filled in
+SPECIALS = (PAD, PICTURE, USER, ASSISTANT, END, THINK, MASK)
 UNKNOWN = "<unknown>"  # what a character tokenizer reads a character as that it never saw
 
 
@@ -114,6 +115,8 @@ class Text:
             self._mark(mark) for mark in (template.picture, template.end, PAD)
         )
         self.think = self._mark(template.think) if template.think else None
+        # Tokenizers of before there was one lack it; their models fill nothing in.
+        self.mask = tokenizer.token_to_id(MASK)
         for mark in (template.user, template.assistant):
             self._mark(mark)
         self._cached = lru_cache(maxsize=200_000)(self._encode)
@@ -169,6 +172,10 @@ class Text:
         for kept in (tokens, learned):
             kept.setflags(write=False)  # Whoever asks for these turns gets the same arrays.
         return Document(tokens, learned)
+
+    def claim(self, words: str) -> np.ndarray:
+        """A text to hold against pictures, as tokens: what the assistant would say, and its end."""
+        return self._cached((Turn("assistant", words),)).tokens
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Tokens as text, without special tokens."""

@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seesay.errors import LengthError
-from seesay.model.families import Prefix
+from seesay.model.contract import Speaker
 from seesay.model.layers import LayerCache
+from seesay.model.rows import owners
 from seesay.records import Batch
 
 
@@ -32,7 +33,7 @@ class Generated:
 class _Rows:
     """The growing rows: caches, and who may look at whom."""
 
-    def __init__(self, batch: Batch, depth: int) -> None:
+    def __init__(self, batch: Batch, caches: Sequence[LayerCache]) -> None:
         self.documents, self.groups = batch.documents_BT, batch.groups_BT
         real_BT = batch.groups_BT >= 0
         index = torch.arange(real_BT.shape[1], device=real_BT.device)
@@ -40,7 +41,7 @@ class _Rows:
         self.position = batch.positions_BT.gather(1, self.last[:, None])[:, 0]
         self.document = batch.documents_BT.gather(1, self.last[:, None])[:, 0]
         self.group = batch.groups_BT.gather(1, self.last[:, None])[:, 0]
-        self.caches = [LayerCache() for _ in range(depth)]
+        self.caches = caches
 
     def extend(self) -> None:
         """Make room for one more token a row, of the row's last document."""
@@ -56,7 +57,7 @@ class _Rows:
             cache.rows(index)
 
 
-def _first(model: Prefix, rows: _Rows, batch: Batch, seen: Tensor, fused: bool) -> Tensor:
+def _first(model: Speaker, rows: _Rows, batch: Batch, seen: Tensor, fused: bool) -> Tensor:
     """Log-probabilities (B, Y) of the first new token."""
     logits_B1Y = model.decode(
         batch.tokens_BT,
@@ -72,7 +73,7 @@ def _first(model: Prefix, rows: _Rows, batch: Batch, seen: Tensor, fused: bool) 
     return logits_B1Y[:, 0].float().log_softmax(dim=-1)
 
 
-def _next(model: Prefix, rows: _Rows, tokens_B: Tensor, fused: bool) -> Tensor:
+def _next(model: Speaker, rows: _Rows, tokens_B: Tensor, fused: bool) -> Tensor:
     """Log-probabilities (B, Y) of the token after these."""
     rows.extend()
     logits_B1Y = model.decode(
@@ -89,7 +90,7 @@ def _next(model: Prefix, rows: _Rows, tokens_B: Tensor, fused: bool) -> Tensor:
 
 @torch.inference_mode()
 def generate(
-    model: Prefix,
+    model: Speaker,
     batch: Batch,
     *,
     seen: Float[Tensor, "N Q D"] | None = None,
@@ -116,7 +117,7 @@ def generate(
     seen = model.see(batch.pictures_NCHW, fused=fused) if seen is None else seen
     answers = [_Answer(limit) for limit in _limits(most, len(batch.tokens_BT))]
     random = [torch.Generator().manual_seed(seed) for seed in seeds or range(len(answers))]
-    rows = _Rows(batch, len(model.text.blocks))
+    rows = _Rows(batch, model.caches())
     going = list(range(len(answers)))
     log_BY = _without(_first(model, rows, batch, seen, fused), forbid)
     while True:
@@ -194,7 +195,7 @@ def _finish(tokens: Sequence[int], logs: Sequence[float], end: int) -> Generated
 
 @torch.inference_mode()
 def beam_search(
-    model: Prefix,
+    model: Speaker,
     batch: Batch,
     *,
     seen: Float[Tensor, "N Q D"] | None = None,
@@ -211,13 +212,13 @@ def beam_search(
     is greedy decoding. The length counts the end mark.
     """
     seen = model.see(batch.pictures_NCHW, fused=fused) if seen is None else seen
-    marks_BT = batch.tokens_BT == model.picture_token
-    counts = (marks_BT.sum(dim=1) // max(seen.shape[1], 1)).tolist()
+    row_N = owners(batch.tokens_BT, picture_token=model.picture_token, pictures=len(seen))
+    counts = row_N.bincount(minlength=len(batch.tokens_BT)).tolist()
     found, at = [], 0
     for i, limit in enumerate(_limits(most, len(counts))):
         one, own = _row(batch, i), seen[at : at + counts[i]]
         at += counts[i]
-        rows = _Rows(one, len(model.text.blocks))
+        rows = _Rows(one, model.caches())
         log_BY = _without(_first(model, rows, one, own, fused), forbid)
         beam = _Beam(beams, length_penalty, end)
         for step in range(limit + 1):

@@ -1,4 +1,4 @@
-"""Golden outputs: the logits a fixed input gave, replayed on load, after export, on any backend."""
+"""Golden: what a fixed input gave (logits, vectors), replayed on load, after export, anywhere."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from seesay.errors import CheckpointError, SeesayError
-from seesay.model.families import Prefix
+from seesay.model.contract import Embedder, Model, Speaker
+from seesay.model.reader import Reader
+from seesay.model.rows import Context
 
 # How far logits may move between machines and kernels, at fp32.
 TOLERANCE = 2e-3
@@ -38,16 +40,33 @@ def _inputs(
 
 
 @torch.inference_mode()
-def _outputs(model: Prefix, inputs: dict[str, Tensor]) -> Tensor:
+def _outputs(model: Model, inputs: dict[str, Tensor]) -> Tensor:
     """The first logits at the last positions (`_WORDS`, `_KEPT`), fp32."""
     device = next(model.parameters()).device
     training = model.training
-    logits = model.eval()(**{name: value.to(device) for name, value in inputs.items()})
+    outputs = _said(model.eval(), {name: value.to(device) for name, value in inputs.items()})
     model.train(training)
-    return logits[0, -_WORDS:, :_KEPT].float().cpu()
+    return outputs[-_WORDS:, :_KEPT].float().cpu()
 
 
-def record(model: Prefix, *, size: tuple[int, int], picture_tokens: int) -> dict[str, Any]:
+def _said(model: Model, inputs: dict[str, Tensor]) -> Tensor:
+    """What a model can say of the inputs, a row each: logits of words, a match, or vectors."""
+    if isinstance(model, Speaker):
+        return model(**inputs)[0]
+    words = inputs["tokens"][:, -_WORDS:]
+    real, made = torch.ones_like(words, dtype=torch.bool), []
+    patches, row = model.look(inputs["pictures"]), torch.zeros_like(words[0, :1])
+    if isinstance(model, Reader):
+        context = Context.of(model.connect(patches), row, rows=1)
+        made.append(model.fill(words, real, context, select=real))
+    if isinstance(model, Embedder):
+        context = Context.of(patches, row, rows=1)
+        made += [model.embed_pictures(context), model.embed_texts(words, real)]
+    width = min(each.shape[1] for each in made)
+    return torch.cat([each[:, :width] for each in made])
+
+
+def record(model: Model, *, size: tuple[int, int], picture_tokens: int) -> dict[str, Any]:
     """What `golden.json` holds."""
     shape = {
         "size": list(size),
@@ -59,7 +78,7 @@ def record(model: Prefix, *, size: tuple[int, int], picture_tokens: int) -> dict
     return {**shape, "logits": _outputs(model, inputs).tolist()}
 
 
-def replay(model: Prefix, golden: dict[str, Any], *, where: str) -> float:
+def replay(model: Model, golden: dict[str, Any], *, where: str) -> float:
     """The largest difference from the saved logits.
 
     Raises:
@@ -80,7 +99,7 @@ def replay(model: Prefix, golden: dict[str, Any], *, where: str) -> float:
     return drift
 
 
-def _drift(model: Prefix, golden: dict[str, Any]) -> float:
+def _drift(model: Model, golden: dict[str, Any]) -> float:
     height, width = (int(side) for side in golden["size"])
     picture_tokens, vocabulary = int(golden["picture_tokens"]), int(golden["vocabulary"])
     own = model.text.embedding.num_embeddings

@@ -110,6 +110,7 @@ class Attention(nn.Module):
         bias: on the query, key and value projections. `out_bias`: on the output's.
         head_norm: `rms` or `layer` for normalised queries and keys (QK-norm, arXiv:2302.05442).
         rotary: rotary positions, or None.
+        beside_residual: whether a residual path goes past it, so that it may begin at zero.
     """
 
     def __init__(
@@ -124,8 +125,10 @@ class Attention(nn.Module):
         out_bias: bool | None = None,
         head_norm: str | None = None,
         rotary: Rotary | None = None,
+        beside_residual: bool = True,
     ) -> None:
         super().__init__()
+        self.beside_residual = beside_residual
         self.num_heads, self.num_kv_heads = num_heads, num_kv_heads or num_heads
         _check_heads(width, num_heads, self.num_kv_heads, head_width)
         self.head_width = head_width or width // num_heads
@@ -320,7 +323,8 @@ class Block(nn.Module):
         def look_across(h: Tensor) -> Tensor:
             assert self.cross is not None
             keep = _keeper(record, f"{name}.cross")
-            return self.cross(h, context=context, bias=context_bias, fused=fused, record=keep)
+            bias = _rows(context_bias, at)
+            return self.cross(h, context=context, bias=bias, fused=fused, record=keep)
 
         x_BTD = self._residual(x_BTD, look, self.attention_norm, at=at)
         if self.cross is not None and self.cross_norm is not None:
@@ -341,6 +345,13 @@ class Block(nn.Module):
         found = self.dropout(part(norm(x) if self.norm_first else x))
         x = (x if at is None else take(x, at.places)) + found
         return x if self.norm_first else norm(x)
+
+
+def _rows(bias: Tensor | None, at: At | None) -> Tensor | None:
+    """The bias (B, 1, T or 1, S) of the places that are wanted."""
+    if bias is None or at is None or bias.shape[2] == 1:
+        return bias
+    return take(bias[:, 0], at.places)[:, None]
 
 
 def _keeper(record: Record | None, name: str) -> Callable[[Tensor], None] | None:
@@ -423,7 +434,7 @@ def initialise(module: nn.Module) -> None:
         if isinstance(part, nn.Linear | nn.Conv2d) and part.bias is not None:
             nn.init.zeros_(part.bias)
     for part in module.modules():
-        if isinstance(part, Attention):
+        if isinstance(part, Attention) and part.beside_residual:
             nn.init.zeros_(part.out.weight)
         if isinstance(part, MLP):
             nn.init.zeros_(part.down.weight)

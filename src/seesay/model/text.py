@@ -1,6 +1,6 @@
-"""The text side: a causal decoder.
+"""The text side: words through blocks; who may look at whom is for the family to say.
 
-Shapes: B rows, T positions, D width, Y vocabulary.
+Shapes: B rows, T positions, D width, Y vocabulary, S context, V width of the context.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,15 @@ from seesay.model.layers import At, Block, LayerCache, Record, Rotary, take
 
 
 class Decoder(nn.Module):
-    """Embedded tokens through causal blocks to the vocabulary (GPT-2; Llama, arXiv:2302.13971).
+    """Embedded tokens through blocks to the vocabulary (GPT-2; Llama, arXiv:2302.13971).
+
+    With a causal `bias` it is a decoder, with one that sees both ways an encoder (BERT,
+    arXiv:1810.04805). Blocks with cross-attention look at a `context`.
 
     Args:
         embedding: tokens -> vectors; also the head, transposed, unless `head` is given.
         positions: learned table of positions (GPT-2), or None where the blocks have `rotary`.
+        embedding_norm: of the words and their positions together, before the blocks (BERT).
         cap: softly limits logits to ±cap (Gemma 2, arXiv:2408.00118), or None.
     """
 
@@ -29,11 +33,13 @@ class Decoder(nn.Module):
         norm: nn.Module,
         rotary: Rotary | None = None,
         positions: nn.Embedding | None = None,
+        embedding_norm: nn.Module | None = None,
         head: nn.Linear | None = None,
         cap: float | None = None,
     ) -> None:
         super().__init__()
         self.embedding, self.positions = embedding, positions
+        self.embedding_norm = embedding_norm or nn.Identity()
         self.blocks, self.norm = nn.ModuleList(blocks), norm
         self.rotary, self.head, self.cap = rotary, head, cap
 
@@ -47,22 +53,28 @@ class Decoder(nn.Module):
         *,
         positions: Int[Tensor, "B T"],
         bias: Tensor | None = None,
+        context: Float[Tensor, "B S V"] | None = None,
+        context_bias: Tensor | None = None,
         places: Int[Tensor, "B t"] | None = None,
         caches: Sequence[LayerCache] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "B t D"]:
-        """Features after the last norm; `bias` says who may look at whom, (B, 1, T, S).
+        """Features after the last norm.
 
-        With `places`, only those of each row: the last block works for nothing else.
+        `bias` says who may look at whom, (B, 1, T, T); `context_bias`, (B, 1, T, S), who at what of
+        the context. With `places`, only those of each row: the last block works for nothing else.
         """
         if self.positions is not None:
             x_BTD = x_BTD + self.positions(positions)
+        x_BTD = self.embedding_norm(x_BTD)
         angles = self.rotary.angles(positions) if self.rotary is not None else None
         at = None if places is None else At.of(places, bias=bias, angles=angles)
         for i, block in enumerate(self.blocks):
             x_BTD = block(
                 x_BTD,
+                context=context,
+                context_bias=context_bias,
                 bias=bias,
                 angles=angles,
                 at=at if i == len(self.blocks) - 1 else None,

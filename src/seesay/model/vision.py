@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from seesay.model.layers import Block, Record
+from seesay.model.layers import MLP, Attention, Block, Record, mask_bias
 
 
 class Normalise(nn.Module):
@@ -200,3 +200,35 @@ class ResNet(nn.Module):
         if record is not None:
             record["vision.features"] = x_NPV
         return x_NPV
+
+
+class Pool(nn.Module):
+    """Patches as one vector: their mean, the class token, or what a learned probe attends to.
+
+    `attention` is SigLIP's head (arXiv:2303.15343; "Scaling vision transformers",
+    arXiv:2106.04560): x = attention(probe, patches); x + mlp(norm(x)).
+    """
+
+    def __init__(self, kind: str, *, width: int, num_heads: int, epsilon: float = 1e-6) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "attention":
+            self.probe = nn.Parameter(torch.randn(1, width) / width**0.5)
+            self.attention = Attention(
+                width=width, num_heads=num_heads, bias=True, beside_residual=False
+            )
+            self.norm = nn.LayerNorm(width, eps=epsilon)
+            self.mlp = MLP(width=width, inner=4 * width, activation="gelu_tanh", bias=True)
+
+    def forward(
+        self, patches: Float[Tensor, "N P V"], real: Bool[Tensor, "N P"]
+    ) -> Float[Tensor, "N V"]:
+        if self.kind == "class":
+            return patches[:, 0]
+        if self.kind == "mean":
+            weights = real.to(patches.dtype) / real.sum(dim=1, keepdim=True).clamp(min=1)
+            return (patches * weights[..., None]).sum(dim=1)
+        bias = mask_bias(real[:, None, None, :], patches.dtype)
+        probe = self.probe.expand(len(patches), 1, -1)
+        found = self.attention(probe, context=patches, bias=bias)[:, 0]
+        return found + self.mlp(self.norm(found))

@@ -95,6 +95,28 @@ def matches(
     return made
 
 
+def claims(
+    world: World,
+    index: int,
+    n: int = 1,
+    *,
+    wrong: int = 0,
+    caption_styles: Sequence[str] | None = None,
+) -> list[tuple[str, bool]]:
+    """`n` captions, which are true, and for each `wrong` with one word changed, which are not."""
+    scene = world.scene(index)
+    view, words, rng = View(scene), tongue(world.language), world.rng(index, "claim")
+    all_pairs = world.split == "combinations"
+    made: dict[str, bool] = {}
+    for k in range(n):
+        right = caption(view, _style(k, caption_styles, rng), rng, words=words)
+        made[right] = True
+        for _ in range(wrong):
+            changed = falsified(right, scene, rng, language=world.language, all_pairs=all_pairs)
+            made.setdefault(changed[1], False)
+    return list(made.items())
+
+
 @lru_cache(maxsize=64)
 def _chosen_items(items: tuple[tuple[str, float], ...] | None):
     return chosen(None if items is None else dict(items))

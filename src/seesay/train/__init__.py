@@ -8,7 +8,7 @@ from seesay.data.order import Steps
 from seesay.data.text import Text
 from seesay.errors import CheckpointError
 from seesay.model import checkpoint
-from seesay.model.families import Prefix
+from seesay.model.contract import Model
 from seesay.records import Example
 from seesay.train import parallel, preflight, setup
 from seesay.train.loop import Interrupted, Run, fit
@@ -25,7 +25,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     device: str = "auto",
-    sampler: Callable[[Run], Callable[[Prefix], Mapping[str, str]] | None] = lambda run: None,
+    sampler: Callable[[Run], Callable[[Model], Mapping[str, str]] | None] = lambda run: None,
 ) -> Run:
     """Train as a recipe says, into a folder; the run at its end.
 

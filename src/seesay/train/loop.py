@@ -1,7 +1,4 @@
-"""The loop: step, log, sample, save. Kill it at any moment and resume.
-
-Shapes: B rows, T positions, M positions with a target.
-"""
+"""The loop: step, log, sample, save. Kill it at any moment and resume."""
 
 import contextlib
 import math
@@ -13,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
-from seesay import machine, objectives
+from seesay import machine
 from seesay.config import Recipe
 from seesay.data.order import Steps
 from seesay.data.stream import Stream, loader
 from seesay.data.text import Text
 from seesay.errors import TrainingError
 from seesay.model import checkpoint
-from seesay.model.families import Prefix, Taught
+from seesay.model.contract import Model
 from seesay.records import Batch
 from seesay.train import optim, parallel, save, state
+from seesay.train.losses import loss_of
 from seesay.train.meter import Meter
 from seesay.train.parallel import Ranks
 from seesay.train.progress import Progress
@@ -39,13 +36,13 @@ class Run:
     out: Path
     text: Text
     stream: Stream
-    model: Prefix
+    model: Model
     device: torch.device
     dtype: torch.dtype
     fused: bool
     ranks: Ranks
     clock: state.Clock = field(default_factory=state.Clock)
-    sample: Callable[[Prefix], Mapping[str, str]] | None = None
+    sample: Callable[[Model], Mapping[str, str]] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def autocast(self) -> contextlib.AbstractContextManager:
@@ -53,35 +50,6 @@ class Run:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
-
-
-def loss_of(run: Run, batch: Batch, model: Callable[..., Any]) -> Tensor:
-    """The caption objective on a batch, mean over its targets, in nats; and what labels add."""
-    select_BT = batch.targets_BT >= 0
-    about_BT = None if batch.about_BTAO is None else (batch.about_BTAO >= 0).any(dim=(2, 3))
-    with run.autocast():
-        made: Taught = model(
-            batch.tokens_BT,
-            pictures=batch.pictures_NCHW,
-            **batch.layout,
-            select=select_BT,
-            label=True,
-            about=about_BT,
-            fused=run.fused,
-        )
-    loss = objectives.caption(made.words, batch.targets_BT[select_BT])
-    settings, parts = run.recipe.train, run.recipe.model
-    if made.patches is not None and batch.labels_NAP is not None and settings.patch_weight:
-        loss = loss + settings.patch_weight * objectives.attributes(
-            made.patches, batch.labels_NAP, classes=parts.patch_classes
-        )
-    if made.objects is not None and batch.about_BTAO is not None and settings.object_weight:
-        loss = loss + settings.object_weight * objectives.attributes(
-            rearrange(made.objects, "M (O C) -> M O C", O=parts.num_objects),
-            batch.about_BTAO[about_BT],
-            classes=parts.object_classes,
-        )
-    return loss
 
 
 class Interrupted(Exception):
@@ -123,7 +91,9 @@ class Loop:
                 resume, model=run.model, optimizers=self.optimizers, average=self.average
             )
         self.begin = time.perf_counter() - run.clock.seconds
-        self.model = torch.compile(run.model) if settings.compile else run.model
+        if settings.compile:
+            for part in run.model.children():
+                part.compile()
         self.meter = Meter(run, self.elapsed)
         self.last_save = self.last_sample = self.elapsed()
         # The last step's loss, and its batches with theirs: looked at one step late, so that a GPU
@@ -168,10 +138,11 @@ class Loop:
         losses: list[Tensor] = []
         for batch, share in zip(given, self._shares(given), strict=True):
             self._tell_skipped(batch)
-            loss = loss_of(self.run, batch.to(self.run.device), self.model) * share
+            facts: dict[str, Tensor] = {}
+            loss = loss_of(self.run, batch.to(self.run.device), self.run.model, facts) * share
             loss.backward()
             losses.append(loss.detach())
-            self.meter.count(batch)
+            self.meter.count(batch, facts)
         total = torch.stack(losses).sum()
         gradient = self._update(total)
         self.pending = (total, list(zip(given, losses, strict=True)))

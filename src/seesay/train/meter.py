@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +29,7 @@ class Meter:
         self.pictures = self.tokens = self.positions = 0
         self.losses: list[Tensor] = []
         self.gradient: Tensor | None = None
+        self.facts: dict[str, list[Tensor]] = {}
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -37,8 +38,10 @@ class Meter:
         yield
         self.wait += time.perf_counter() - start
 
-    def count(self, batch: Batch) -> None:
-        """A batch passed through the model."""
+    def count(self, batch: Batch, facts: Mapping[str, Tensor] | None = None) -> None:
+        """A batch passed through the model; `facts` are its losses and their finds, by name."""
+        for name, fact in (facts or {}).items():
+            self.facts.setdefault(name, []).append(fact)
         self.pictures += len(batch.pictures_NCHW)
         self.positions += batch.tokens_BT.numel()
         self.run.clock.pictures += len(batch.pictures_NCHW) * self.run.ranks.total
@@ -70,6 +73,7 @@ class Meter:
             "peak_share": flops / spent / self.peak if self.peak else None,
             "left": self.elapsed() * (1 - done) / max(done, 1e-9),
             "memory": machine.peak_memory(self.run.device),
+            **{name: float(torch.stack(several).mean()) for name, several in self.facts.items()},
         }
         self._reset()
         return row

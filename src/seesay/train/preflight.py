@@ -4,11 +4,13 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from seesay.data.collate import ROUND
 from seesay.records import Batch
 from seesay.train import optim
+from seesay.train.losses import loss_of
 
 if TYPE_CHECKING:
     from seesay.train.loop import Run
@@ -24,8 +26,6 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     Also counts the arithmetic of a training step, into `run.facts`. The run's own weights and
     random state stay as they were.
     """
-    from seesay.train.loop import loss_of
-
     few = rows(batch, ROWS, run.stream.fit.picture_tokens).to(run.device)
     model = copy.deepcopy(run.model).train()
     losses: list[float] = []
@@ -38,7 +38,7 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
                 loss = loss_of(run, few, model)
                 loss.backward()
             if step == 0:
-                run.facts |= arithmetic(counter, few)
+                run.facts |= arithmetic(counter, few, model)
             optim.clip([p.grad for p in model.parameters() if p.grad is not None], 1.0)
             for optimizer in made:
                 optimizer.step()
@@ -47,13 +47,14 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     return losses[0], losses[-1]
 
 
-def arithmetic(counter: FlopCounterMode, batch: Batch) -> dict[str, float]:
+def arithmetic(counter: FlopCounterMode, batch: Batch, model: nn.Module) -> dict[str, float]:
     """Operations of a training step: for each picture on the vision side, for each text position.
 
     Apart, because a curriculum changes how much is asked about a picture.
     """
     by_part = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
-    seeing = sum(by_part.get(f"Prefix.{part}", 0) for part in ("vision", "connector", "patch_head"))
+    looking = (getattr(model, part, None) for part in ("vision", "connector"))
+    seeing = sum(by_part.get(type(part).__name__, 0) for part in looking)
     pictures, positions = len(batch.pictures_NCHW), batch.tokens_BT.numel()
     return {
         "flops_per_picture": seeing / max(1, pictures),

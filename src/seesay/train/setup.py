@@ -13,9 +13,9 @@ from seesay.data.augment import Augment
 from seesay.data.stream import FileRows, Fit, SceneRows, Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
-from seesay.model import families
+from seesay.model import families, parts
 from seesay.records import Example
-from seesay.train import parallel
+from seesay.train import losses, parallel
 from seesay.train.loop import Run
 
 # Drawn pictures whose texts a tokenizer is trained on: every word comes up many times.
@@ -47,12 +47,15 @@ def prepare(
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
-        patches=families.patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
+        patches=parts.patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
         about=_taught(recipe, "object"),
+        spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
+        claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
     )
     place = machine.device(device)
     dtype = machine.precision(place, wish=_WISHES[recipe.train.precision])
     model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
+    losses.check(recipe.train.objectives, model.can, family=recipe.model.family)
     fused = recipe.train.fused
     run = Run(
         recipe=recipe,
@@ -152,7 +155,8 @@ def learn_text(recipe: Recipe, examples: Sequence[Sequence[Example]]) -> Text:
 
 def _texts(examples: Sequence[Example]) -> list[str]:
     turns = [turn for example in examples for turn in example.turns]
-    return [text for turn in turns for text in (turn.reasoning, turn.text) if text]
+    pairs = [option for e in examples if e.task == "match" for option in e.options]
+    return [text for turn in turns for text in (turn.reasoning, turn.text) if text] + pairs
 
 
 def _stream(

@@ -1,0 +1,136 @@
+"""Contract: what every family offers to training, prediction and checkpoints.
+
+Shapes: B rows, T positions, N pictures, C H W channels and pixels, P patches, V vision width, Q
+picture tokens, D text width, M texts, E width of the common space, Y vocabulary, S context.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+
+from seesay.model.layers import LayerCache, Record
+from seesay.model.rows import Context
+
+
+class Model(nn.Module):
+    """A family: it looks at pictures; what else it can do is in `can`, by the names of tasks.
+
+    `answer` and `caption` are a `Speaker`'s, `embed` an `Embedder`'s, `match` and `fill` a
+    `Reader`'s; `choose` among options can all.
+    """
+
+    can: tuple[str, ...] = ()
+    picture_token: int
+    text: Any  # the words' side: an `embedding`, and the `logits` of features
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Reads what is in each patch off the vision side, and what the objects are that an answer
+        # is about off the text side, where that is taught too.
+        self.patch_head: nn.Linear | None = None
+        self.object_head: nn.Linear | None = None
+
+    @abstractmethod
+    def look(
+        self,
+        pictures: UInt8[Tensor, "N C H W"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N P V"]:
+        """Pictures as patches of the vision side's width."""
+
+    def connect(self, patches: Float[Tensor, "N P V"]) -> Float[Tensor, "N Q D"]:
+        """Patches as what the text side takes in: as they are, unless there is a connector."""
+        return patches
+
+    def see(
+        self,
+        pictures: UInt8[Tensor, "N C H W"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N Q D"]:
+        """Pictures as what the text side takes in."""
+        return self.connect(self.look(pictures, fused=fused, record=record))
+
+
+class Said(NamedTuple):
+    """Scores of words, and of what the objects are that answers are about, side by side (O·C)."""
+
+    words: Float[Tensor, "M Y"]
+    objects: Float[Tensor, "K C"] | None
+
+
+class Speaker(Model):
+    """A family that says one word after another."""
+
+    @abstractmethod
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        *,
+        pictures: UInt8[Tensor, "N C H W"],
+        positions: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        groups: Int[Tensor, "B T"],
+        horizon: Int[Tensor, "B T"] | None = None,
+        seen: Float[Tensor, "m Q D"] | None = None,
+        select: Bool[Tensor, "B T"] | None = None,
+        about: Bool[Tensor, "B T"] | None = None,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "*rows Y"] | Said:
+        """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
+
+        `seen` are the pictures as `see` makes them, where several rows share one; `pictures` are
+        then not looked at. `horizon` is for a prefix LM alone. With `about`, also what is said of
+        each object there.
+        """
+
+    @abstractmethod
+    def caches(self) -> Sequence[LayerCache]:
+        """Empty caches for `decode`."""
+
+    @abstractmethod
+    def decode(
+        self,
+        tokens: Int[Tensor, "B t"],
+        *,
+        seen: Float[Tensor, "N Q D"] | None,
+        positions: Int[Tensor, "B t"],
+        documents: Int[Tensor, "B T"],
+        groups: Int[Tensor, "B T"],
+        horizon: Int[Tensor, "B t"] | None = None,
+        caches: Sequence[LayerCache],
+        last: Int[Tensor, " B"] | None = None,
+        fused: bool = False,
+    ) -> Float[Tensor, "B #t Y"]:  # noqa: F821 - a shape, not a name with a comment
+        """The next positions' logits, or of each row only those at `last` (B, 1, Y).
+
+        `documents` and `groups` cover the cached positions and these. `seen` comes first, and is
+        None from then on.
+        """
+
+
+class Embedder(Model):
+    """A family with a space in common for pictures and texts."""
+
+    @abstractmethod
+    def embed_pictures(self, context: Context) -> Float[Tensor, "B E"]:
+        """Pictures, as patches, as vectors of unit length; several of a row are taken together."""
+
+    @abstractmethod
+    def embed_texts(
+        self, tokens: Int[Tensor, "M T"], real: Bool[Tensor, "M T"], *, fused: bool = False
+    ) -> Float[Tensor, "M E"]:
+        """Texts as vectors of unit length."""
+
+    @abstractmethod
+    def similarity(
+        self, pictures: Float[Tensor, "B E"], texts: Float[Tensor, "M E"]
+    ) -> Float[Tensor, "B M"]:
+        """Scores of every picture with every text."""

@@ -1,0 +1,144 @@
+"""Dual: pictures and texts apart, in one space.
+
+Shapes: N pictures, P patches, V vision width, B rows of pictures, M texts, T positions, D text
+width, E width of the common space.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+
+from seesay.config import ModelConfig
+from seesay.model import layers, parts
+from seesay.model.contract import Embedder
+from seesay.model.layers import Record
+from seesay.model.rows import Context
+from seesay.model.text import Decoder
+from seesay.model.transformer import compute_type
+from seesay.model.vision import Pool
+
+
+class Dual(Embedder):
+    """Pictures and texts in one space (CLIP, arXiv:2103.00020; SigLIP, arXiv:2303.15343).
+
+    similarity = exp(scale) · unit(project(pool(vision(picture)))) · unit(project(text)) + bias
+
+    Args:
+        pool, project: patches -> one vector of the common space.
+        text_project: the feature of a text's last token -> the same space.
+        causal: words see those before them only (CLIP); otherwise each other (SigLIP).
+        scale: the temperature is exp(-scale) to begin with. bias: begins so, or None for none.
+    """
+
+    can = ("embed", "choose")
+
+    def __init__(
+        self,
+        *,
+        vision: nn.Module,
+        pool: nn.Module,
+        project: nn.Module,
+        text: Decoder,
+        text_project: nn.Module,
+        picture_token: int,
+        causal: bool = True,
+        scale: float = math.log(1 / 0.07),
+        bias: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.vision, self.pool, self.project = vision, pool, project
+        self.text, self.text_project = text, text_project
+        self.picture_token, self.causal = picture_token, causal
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.bias = nn.Parameter(torch.tensor(bias)) if bias is not None else None
+
+    def look(
+        self,
+        pictures: UInt8[Tensor, "N C H W"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N P V"]:
+        """Pictures as patches of the vision side's width."""
+        return self.vision(pictures, fused=fused, record=record)
+
+    def embed_pictures(self, context: Context) -> Float[Tensor, "B E"]:
+        """Pictures as vectors of unit length; several of a row are taken together."""
+        return unit(self.project(self.pool(context.features_BSD, context.real_BS)))
+
+    def read(
+        self,
+        tokens: Int[Tensor, "M T"],
+        real: Bool[Tensor, "M T"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "M T D"]:
+        """Texts as features of their words, without a look at any picture."""
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        x_MTD = self.text.embed(tokens)
+        bias = text_bias(real, causal=self.causal, like=x_MTD)
+        return self.text(x_MTD, positions=positions, bias=bias, fused=fused, record=record)
+
+    def embed_texts(
+        self,
+        tokens: Int[Tensor, "M T"],
+        real: Bool[Tensor, "M T"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "M E"]:
+        """Texts as vectors of unit length."""
+        h_MTD = self.read(tokens, real, fused=fused, record=record)
+        return self.place(last_of(h_MTD, real))
+
+    def place(self, texts: Float[Tensor, "M D"]) -> Float[Tensor, "M E"]:
+        """Features of texts in the common space."""
+        return unit(self.text_project(texts))
+
+    def similarity(
+        self, pictures: Float[Tensor, "B E"], texts: Float[Tensor, "M E"]
+    ) -> Float[Tensor, "B M"]:
+        """Scores of every picture with every text."""
+        # Not above 100: CLIP found training unstable there (section 2.5).
+        scores = self.scale.clamp(max=math.log(100)).exp() * pictures.float() @ texts.float().T
+        return scores if self.bias is None else scores + self.bias
+
+
+def unit(x: Float[Tensor, "*B E"]) -> Float[Tensor, "*B E"]:
+    """Vectors of unit length, in fp32."""
+    return F.normalize(x.float(), dim=-1)
+
+
+def last_of(h_MTD: Float[Tensor, "M T D"], real_MT: Bool[Tensor, "M T"]) -> Float[Tensor, "M D"]:
+    """The feature of each text's last token."""
+    last_M = real_MT.sum(dim=1).clamp(min=1) - 1
+    return h_MTD[torch.arange(len(h_MTD), device=h_MTD.device), last_M]
+
+
+def text_bias(real_MT: Bool[Tensor, "M T"], *, causal: bool, like: Tensor) -> Tensor:
+    """Words see the real ones of their text, or the earlier of them: (M, 1, 1 or T, T)."""
+    allowed = real_MT[:, None, None, :]
+    if causal:
+        size = real_MT.shape[1]
+        allowed = allowed & torch.ones(size, size, dtype=torch.bool, device=like.device).tril()
+    return layers.mask_bias(allowed, compute_type(like))
+
+
+def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Dual:
+    """A dual encoder as a recipe says."""
+    sigmoid = config.contrast == "sigmoid"
+    return Dual(
+        vision=parts.vision_side(config.vision),
+        pool=Pool(config.pool, width=config.vision.width, num_heads=config.vision.num_heads),
+        project=nn.Linear(config.vision.width, config.space, bias=False),
+        text=parts.text_side(config.text, vocabulary=vocabulary),
+        text_project=nn.Linear(config.text.width, config.space, bias=False),
+        picture_token=picture_token,
+        causal=config.causal,
+        scale=math.log(10 if sigmoid else 1 / 0.07),
+        bias=-10.0 if sigmoid else None,
+    )

@@ -1,0 +1,113 @@
+"""Parts: the vision side, the connector and the text side that a recipe asks for."""
+
+import torch
+from torch import nn
+
+from seesay.config import ModelConfig, TextConfig, VisionConfig
+from seesay.errors import RecipeError
+from seesay.model import connectors, layers, vision
+from seesay.model.text import Decoder
+
+
+def vision_side(config: VisionConfig) -> nn.Module:
+    """The vision side a recipe asks for."""
+    normalise = vision.Normalise(mean=config.mean, deviation=config.deviation)
+    if config.kind == "resnet":
+        widths = (*config.stem_widths[:-1], config.width)
+        return vision.ResNet(
+            normalise=normalise,
+            widths=widths,
+            depths=config.stem_residuals,
+            stride=2,
+            norm=layers.norm(config.norms, config.width),
+        )
+    height, width = patch_grid(config)
+    return vision.VisionTransformer(
+        normalise=normalise,
+        stem=_stem(config),
+        positions=torch.randn(height * width, config.width) * 0.02,
+        blocks=layers.stack(
+            depth=config.depth,
+            width=config.width,
+            num_heads=config.num_heads,
+            mlp_inner=int(config.width * config.mlp_ratio),
+            activation=config.activation,
+            norms=config.norms,
+            head_norm=config.head_norm,
+        ),
+        norm=layers.norm(config.norms, config.width),
+    )
+
+
+def _stem(config: VisionConfig) -> nn.Module:
+    if config.stem == "patch":
+        return vision.PatchStem(patch=config.patch, width=config.width)
+    return vision.ConvStem(
+        widths=config.stem_widths, width=config.width, residuals=config.stem_residuals
+    )
+
+
+def patch_grid(config: VisionConfig) -> tuple[int, int]:
+    """Patches down and across."""
+    patch = 2 ** len(config.stem_widths)
+    if config.kind == "vit" and config.stem == "patch":
+        patch = config.patch
+    height, width = config.size
+    if config.kind == "vit" and (height % patch or width % patch):
+        raise RecipeError(
+            f"a picture of {height}×{width} does not divide into patches of {patch}",
+            where="model.vision.image_size",
+            fix=f"use multiples of {patch}",
+        )
+    return -(-height // patch), -(-width // patch)
+
+
+def connector(config: ModelConfig) -> nn.Module:
+    """The connector a recipe asks for."""
+    widths = {"vision_width": config.vision.width, "text_width": config.text.width}
+    kind = config.connector.kind
+    if kind == "pixel_shuffle":
+        picture_tokens(config)  # raises where the grid does not fold
+        return connectors.PixelShuffle(
+            **widths, factor=config.connector.factor, grid=patch_grid(config.vision)
+        )
+    return {"linear": connectors.Linear, "mlp": connectors.Perceptron}[kind](**widths)
+
+
+def picture_tokens(config: ModelConfig) -> int:
+    """How many positions one picture takes in the text."""
+    height, width = patch_grid(config.vision)
+    fold = config.connector.factor if config.connector.kind == "pixel_shuffle" else 1
+    if height % fold or width % fold:
+        raise RecipeError(
+            f"a grid of {height}×{width} patches does not fold by {fold}",
+            where="model.connector.factor",
+            fix="choose a factor that divides both",
+        )
+    return (height // fold) * (width // fold)
+
+
+def text_side(config: TextConfig, *, vocabulary: int) -> Decoder:
+    """The decoder a recipe asks for."""
+    head_width = config.width // config.num_heads
+    rotates = config.positions == "rotary"
+    rotary = layers.Rotary(width=head_width, base=config.rotary_base) if rotates else None
+    return Decoder(
+        embedding=nn.Embedding(vocabulary, config.width),
+        rotary=rotary,
+        positions=None if rotates else nn.Embedding(config.context, config.width),
+        blocks=layers.stack(
+            depth=config.depth,
+            width=config.width,
+            num_heads=config.num_heads,
+            num_kv_heads=config.num_kv_heads,
+            mlp_inner=int(config.width * config.mlp_ratio),
+            activation=config.activation,
+            gated=config.gated,
+            norms=config.norms,
+            head_norm=config.head_norm,
+            rotary=rotary,
+            dropout=config.dropout,
+        ),
+        norm=layers.norm(config.norms, config.width),
+    )

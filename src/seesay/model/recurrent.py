@@ -1,0 +1,277 @@
+"""Recurrent: a picture's features through an LSTM, a word at a time: the first captioners.
+
+Shapes: B rows, T positions, N pictures, P patches, V vision width, D width of words and of the
+LSTM, M documents, t positions of one, S context, L layers, Y vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from seesay.config import ModelConfig
+from seesay.errors import RecipeError
+from seesay.model import parts
+from seesay.model.contract import Said, Speaker
+from seesay.model.layers import LayerCache, Record
+from seesay.model.rows import Apart, Context, owners
+
+State = tuple[Tensor, Tensor]  # (h, c), each (L, M, D)
+
+
+class Words(nn.Module):
+    """Words as vectors, and vectors as scores of words: one table both ways."""
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        self.embedding = embedding
+
+    def embed(self, tokens: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
+        """Vectors of tokens."""
+        return self.embedding(tokens)
+
+    def logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B Y"]:
+        """Scores of every token of the vocabulary, before softmax."""
+        return features @ self.embedding.weight.to(features.dtype).T
+
+
+class Once(nn.Module):
+    """The picture is the first word (Show and Tell, arXiv:1411.4555, equations 10-12)."""
+
+    def __init__(self, *, vision_width: int, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Linear(vision_width, width)
+        between = dropout if depth > 1 else 0.0
+        self.cell = nn.LSTM(width, width, depth, batch_first=True, dropout=between)
+
+    def begin(self, context: Context) -> State:
+        """The state after the picture."""
+        _, state = self.cell(self.first(mean(context))[:, None])
+        return state
+
+    def forward(
+        self,
+        x_MtD: Tensor,
+        length_M: Tensor,
+        state: State,
+        context: Context,
+        *,
+        record: Record | None = None,
+    ) -> tuple[Tensor, State]:
+        """Features after each word, and the state after the last."""
+        packed = pack_padded_sequence(x_MtD, length_M.cpu(), batch_first=True, enforce_sorted=False)
+        out, state = self.cell(packed, state)
+        h_MtD, _ = pad_packed_sequence(out, batch_first=True, total_length=x_MtD.shape[1])
+        return h_MtD, state
+
+
+class Attending(nn.Module):
+    """Each word looks at the patches anew (Show, Attend and Tell, arXiv:1502.03044, section 3.1).
+
+    e = w·tanh(W_a a + W_h h), α = softmax(e), z = β Σ α a; h' = LSTM([word; z], h).
+    """
+
+    def __init__(self, *, vision_width: int, width: int) -> None:
+        super().__init__()
+        self.start = nn.Linear(vision_width, 2 * width)
+        self.of_patches = nn.Linear(vision_width, width)
+        self.of_state = nn.Linear(width, width, bias=False)
+        self.score = nn.Linear(width, 1, bias=False)
+        self.gate = nn.Linear(width, vision_width)
+        self.cell = nn.LSTMCell(width + vision_width, width)
+        self.out = nn.Linear(width + vision_width, width)
+
+    def begin(self, context: Context) -> State:
+        """The state that the mean of the patches gives."""
+        h_MD, c_MD = self.start(mean(context)).tanh().chunk(2, dim=-1)
+        return h_MD[None], c_MD[None]
+
+    def forward(
+        self,
+        x_MtD: Tensor,
+        length_M: Tensor,
+        state: State,
+        context: Context,
+        *,
+        record: Record | None = None,
+    ) -> tuple[Tensor, State]:
+        """Features after each word, and the state after the last."""
+        h_MD, c_MD = state[0][0], state[1][0]
+        keys_MSD = self.of_patches(context.features_BSD)
+        features, looks = [], []
+        for step, x_MD in enumerate(x_MtD.unbind(1)):
+            look_MS = self._look(h_MD, keys_MSD, context.real_BS)
+            z_MV = self.gate(h_MD).sigmoid() * (look_MS[:, None] @ context.features_BSD)[:, 0]
+            new_h, new_c = self.cell(torch.cat((x_MD, z_MV), dim=-1), (h_MD, c_MD))
+            going = (step < length_M)[:, None]
+            h_MD, c_MD = torch.where(going, new_h, h_MD), torch.where(going, new_c, c_MD)
+            features.append(x_MD + self.out(torch.cat((h_MD, z_MV), dim=-1)))
+            looks.append(look_MS)
+        if record is not None:
+            record["text.attention"] = torch.stack(looks, dim=1)
+        return torch.stack(features, dim=1), (h_MD[None], c_MD[None])
+
+    def _look(self, h_MD: Tensor, keys_MSD: Tensor, real_MS: Tensor) -> Tensor:
+        scores_MS = self.score((keys_MSD + self.of_state(h_MD)[:, None]).tanh())[..., 0]
+        return scores_MS.masked_fill(~real_MS, -3e4).softmax(dim=-1)
+
+
+def mean(context: Context) -> Float[Tensor, "M V"]:
+    """The mean of each row's real patches; zero where it has none."""
+    weights_MS = context.real_BS.to(context.features_BSD.dtype)
+    total_MV = (context.features_BSD * weights_MS[..., None]).sum(dim=1)
+    return total_MV / weights_MS.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class _State(LayerCache):
+    """What an LSTM carries on: its state as `keys` and `values` (M, L, D), and its context."""
+
+    context: Context | None = None
+
+    def keep(self, state: State, context: Context) -> None:
+        """Go on from here."""
+        self.keys, self.values = state[0].transpose(0, 1), state[1].transpose(0, 1)
+        self.context = context
+
+    def state(self) -> State:
+        """As an LSTM takes it."""
+        assert self.keys is not None and self.values is not None
+        return self.keys.transpose(0, 1).contiguous(), self.values.transpose(0, 1).contiguous()
+
+    def rows(self, index: Tensor) -> None:
+        """Keep these rows, in this order."""
+        super().rows(index)
+        if self.context is not None:
+            self.context = self.context.take(index)
+
+
+class Recurrent(Speaker):
+    """An LSTM tells what a CNN saw: logits = words(lstm(words, picture)).
+
+    cell: how it comes to know the picture, `Once` or `Attending`. Every document is read from its
+    first word on, with the pictures of its row.
+    """
+
+    can = ("answer", "choose", "caption")
+
+    def __init__(
+        self, *, vision: nn.Module, cell: Once | Attending, text: Words, picture_token: int
+    ) -> None:
+        super().__init__()
+        self.vision, self.cell, self.text = vision, cell, text
+        self.picture_token = picture_token
+
+    def look(
+        self,
+        pictures: UInt8[Tensor, "N C H W"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N P V"]:
+        """Pictures as patches."""
+        return self.vision(pictures, fused=fused, record=record)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        *,
+        pictures: UInt8[Tensor, "N C H W"],
+        positions: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        groups: Int[Tensor, "B T"],
+        horizon: Int[Tensor, "B T"] | None = None,
+        seen: Float[Tensor, "m P V"] | None = None,
+        select: Bool[Tensor, "B T"] | None = None,
+        about: Bool[Tensor, "B T"] | None = None,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "*rows Y"] | Said:
+        """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
+
+        Zero where no document stands. As `Speaker.forward`.
+        """
+        seen = self.see(pictures, fused=fused, record=record) if seen is None else seen
+        apart, context = self._apart(tokens, seen, documents, groups)
+        h_MtD, _ = self.cell(
+            self.text.embed(apart.split(tokens)),
+            apart.real_Mt.sum(dim=1),
+            self.cell.begin(context),
+            context,
+            record=record,
+        )
+        h_BTD = apart.join(h_MtD, like=tokens)
+        logits = self.text.logits(h_BTD if select is None else h_BTD[select])
+        if about is None:
+            return logits
+        return Said(logits, None if self.object_head is None else self.object_head(h_BTD[about]))
+
+    def _apart(
+        self, tokens: Tensor, seen: Tensor, documents: Tensor, groups: Tensor
+    ) -> tuple[Apart, Context]:
+        apart = Apart.of(documents, groups)
+        owners_N = owners(tokens, picture_token=self.picture_token, pictures=len(seen))
+        return apart, Context.of(seen, owners_N, rows=len(tokens)).take(apart.rows_M)
+
+    def caches(self) -> list[LayerCache]:
+        """An empty state for `decode`."""
+        return [_State()]
+
+    def decode(
+        self,
+        tokens: Int[Tensor, "B t"],
+        *,
+        seen: Float[Tensor, "N P V"] | None,
+        positions: Int[Tensor, "B t"],
+        documents: Int[Tensor, "B T"],
+        groups: Int[Tensor, "B T"],
+        horizon: Int[Tensor, "B t"] | None = None,
+        caches: Sequence[LayerCache],
+        last: Int[Tensor, " B"] | None = None,
+        fused: bool = False,
+    ) -> Float[Tensor, "B #t Y"]:  # noqa: F821 - a shape, not a name with a comment
+        """The next positions' logits, or of each row only those at `last` (B, 1, Y).
+
+        Each row holds one document: as `Speaker.decode`.
+        """
+        (cache,) = caches
+        assert isinstance(cache, _State)
+        if seen is not None:
+            apart, context = self._apart(tokens, seen, documents, groups)
+            x_MtD, length_M = self.text.embed(apart.split(tokens)), apart.real_Mt.sum(dim=1)
+            h_MtD, state = self.cell(x_MtD, length_M, self.cell.begin(context), context)
+            h_BtD = apart.join(h_MtD, like=tokens)
+        else:
+            assert cache.context is not None
+            context, x_BtD = cache.context, self.text.embed(tokens)
+            length_B = torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
+            h_BtD, state = self.cell(x_BtD, length_B, cache.state(), context)
+        cache.keep(state, context)
+        if last is not None:
+            h_BtD = h_BtD.take_along_dim(last[:, None, None], dim=1)
+        return self.text.logits(h_BtD)
+
+
+def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Recurrent:
+    """A CNN and an LSTM as a recipe says."""
+    width, seen = config.text.width, config.vision.width
+    if config.attend and config.text.depth != 1:
+        raise RecipeError(
+            f"an LSTM that attends has 1 layer, not {config.text.depth}",
+            where="model.text.depth",
+            fix="write depth = 1, or model.attend = false",
+        )
+    cell = (
+        Attending(vision_width=seen, width=width)
+        if config.attend
+        else Once(
+            vision_width=seen, width=width, depth=config.text.depth, dropout=config.text.dropout
+        )
+    )
+    return Recurrent(
+        vision=parts.vision_side(config.vision),
+        cell=cell,
+        text=Words(nn.Embedding(vocabulary, width)),
+        picture_token=picture_token,
+    )

@@ -1,0 +1,100 @@
+"""Single: words and patches in one encoder from the first layer.
+
+Shapes: M texts, T positions, S context (all patches of a row), D text width, N pictures, P patches,
+V vision width, Q picture tokens.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+
+from seesay.config import ModelConfig
+from seesay.model import layers, parts
+from seesay.model.layers import Record
+from seesay.model.reader import FillHead, MatchHead, Reader
+from seesay.model.rows import Context
+from seesay.model.text import Decoder
+from seesay.model.transformer import compute_type
+
+
+class Single(Reader):
+    """One encoder reads words and patches side by side (ViLT, arXiv:2102.03334, equations 1-5).
+
+    x = [embed(words) + kind₀; connector(vision(picture)) + kind₁], h = encoder(x).
+
+    Args:
+        kinds: (2, D): what is added to words and to patches, to tell them apart.
+    """
+
+    can = ("answer", "choose", "match", "fill")
+
+    def __init__(
+        self,
+        *,
+        vision: nn.Module,
+        connector: nn.Module,
+        text: Decoder,
+        kinds: Tensor,
+        match_head: nn.Module,
+        fill_head: nn.Module,
+        picture_token: int,
+    ) -> None:
+        super().__init__()
+        self.vision, self.connector, self.text = vision, connector, text
+        self.kinds_embedding = nn.Parameter(kinds)
+        self.match_head, self.fill_head = match_head, fill_head
+        self.picture_token = picture_token
+
+    def look(
+        self,
+        pictures: UInt8[Tensor, "N C H W"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N P V"]:
+        """Pictures as patches of the vision side's width."""
+        return self.vision(pictures, fused=fused, record=record)
+
+    def connect(self, patches: Float[Tensor, "N P V"]) -> Float[Tensor, "N Q D"]:
+        """Patches as tokens of the text side's width."""
+        return self.connector(patches)
+
+    def join(
+        self,
+        tokens: Int[Tensor, "M T"],
+        real: Bool[Tensor, "M T"],
+        context: Context,
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "M T D"]:
+        """Features of words that have seen each other and the pictures, one context a text."""
+        words_MTD = self.text.embed(tokens) + self.kinds_embedding[0]
+        seen_MSD = context.features_BSD + self.kinds_embedding[1]
+        x_MLD = torch.cat((words_MTD.to(seen_MSD.dtype), seen_MSD), dim=1)
+        allowed_ML = torch.cat((real, context.real_BS), dim=1)
+        # Patches know their places from the vision side.
+        places_L = torch.arange(x_MLD.shape[1], device=tokens.device)
+        positions = places_L.where(places_L < tokens.shape[1], 0).expand(len(tokens), -1)
+        h_MLD = self.text(
+            x_MLD,
+            positions=positions,
+            bias=layers.mask_bias(allowed_ML[:, None, None, :], compute_type(x_MLD)),
+            fused=fused,
+            record=record,
+        )
+        return h_MLD[:, : tokens.shape[1]]
+
+
+def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Single:
+    """A single-stream encoder as a recipe says."""
+    width = config.text.width
+    return Single(
+        vision=parts.vision_side(config.vision),
+        connector=parts.connector(config),
+        text=parts.text_side(config.text, vocabulary=vocabulary),
+        kinds=torch.randn(2, width) * 0.02,
+        match_head=MatchHead(width),
+        fill_head=FillHead(width),
+        picture_token=picture_token,
+    )

@@ -1,0 +1,415 @@
+"""Native: a Seesay model as a Predictor, whatever its family.
+
+Shapes: N pictures, Q picture tokens, D their width, M texts, t positions of one, E width of the
+common space, Y vocabulary, B prompts.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from seesay.data import images
+from seesay.data.collate import Row, collate, split
+from seesay.data.stream import Fit
+from seesay.data.text import Document, Text
+from seesay.errors import CapabilityError, DataError, LengthError
+from seesay.model import generate
+from seesay.model.contract import Embedder, Model, Speaker
+from seesay.model.reader import Reader
+from seesay.model.rows import SLOTS, Asked, Context, owners
+from seesay.predict.pictures import Pictures
+from seesay.predict.protocol import Answer, Decoding, Prompt
+from seesay.records import Batch, Picture, Turn
+
+_Way = Callable[[Sequence[Prompt], Sequence[Sequence[str]]], list[list[float]]]
+
+# Options share a row up to so many tokens: attention costs the square of a row's length.
+OPTION_TOKENS = 192
+
+
+class SeesayPredictor:
+    """A Seesay model as a Predictor.
+
+    Args:
+        fit: the pictures and rows it takes in.
+        context: the longest sequence it was made for, picture tokens included.
+        most_rows: how many prompts pass at once.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        text: Text,
+        *,
+        fit: Fit,
+        context: int,
+        dtype: torch.dtype = torch.float32,
+        decoding: Decoding | None = None,
+        most_rows: int = 128,
+        name: str = "model",
+    ) -> None:
+        self.model, self.text, self.fit, self.context = model, text, fit, context
+        self.device = next(model.parameters()).device
+        self.fused = self.device.type != "cpu"
+        self.dtype, self.decoding = dtype, decoding or Decoding()
+        self.most_rows, self.name = most_rows, name
+
+    def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """Free text for each prompt, greedy unless `decoding` says otherwise.
+
+        Raises:
+            CapabilityError: a model that says nothing.
+        """
+        self._able("answer", "says nothing by itself")
+        answers: list[Answer] = []
+        for start in range(0, len(prompts), self.most_rows):
+            answers += self._answer(prompts[start : start + self.most_rows], start)
+        return answers
+
+    def choose(
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    ) -> list[np.ndarray]:
+        """What the model holds likely among the options.
+
+        What is not asked for, by a match where the model has learned that. Else by words, p(option)
+        ∝ the product of its tokens' probabilities after the prompt, end included; where the model
+        says nothing, by the likeness of pictures and "question option" in the common space.
+        """
+        if len(prompts) != len(options):
+            raise LengthError(
+                f"{len(prompts)} prompts but {len(options)} lists of options", fix="give one each"
+            )
+        empty = next((i for i, those in enumerate(options) if not those), None)
+        if empty is not None:
+            raise DataError(f"prompt {empty} has 0 options to choose among", fix="give one or more")
+        chosen: list[np.ndarray] = []
+        rows = max(1, self.most_rows // 4)
+        for start in range(0, len(prompts), rows):
+            end = start + rows
+            chosen += self._choose(prompts[start:end], options[start:end])
+        return chosen
+
+    def embed(self, images: Sequence[Picture] = (), *, texts: Sequence[str] = ()) -> np.ndarray:
+        """Vectors of unit length (items, E) in the common space, for pictures or for texts.
+
+        Raises:
+            CapabilityError: a model without such a space.
+            LengthError: both are given, or neither.
+        """
+        self._able("embed", "has no common space of pictures and texts to embed in")
+        if bool(len(images)) == bool(len(texts)):
+            what = f"{len(images)} pictures and {len(texts)} texts to embed"
+            raise LengthError(what, fix="give one or the other")
+        each = self.most_rows
+        made = [self._embed_pictures(images[i : i + each]) for i in range(0, len(images), each)]
+        made += [self._embed_texts(texts[i : i + each]) for i in range(0, len(texts), each)]
+        return torch.cat(made).float().cpu().numpy()
+
+    def _able(self, what: str, else_: str) -> None:
+        if what not in self.model.can:
+            raise CapabilityError(
+                f"a model of family '{type(self.model).__name__.lower()}' {else_}",
+                where=self.name,
+                fix=f"it can: {', '.join(self.model.can)}",
+            )
+
+    @torch.inference_mode()
+    def _embed_pictures(self, several: Sequence[Picture]) -> torch.Tensor:
+        assert isinstance(self.model, Embedder)
+        self.model.eval()
+        pictures = Pictures(self, [Prompt((picture,), ()) for picture in several], connect=False)
+        with self.autocast():
+            return self.model.embed_pictures(pictures.context(range(len(several))))
+
+    @torch.inference_mode()
+    def _embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        assert isinstance(self.model, Embedder)
+        self.model.eval()
+        tokens_Mt, real_Mt = self._claims(texts)
+        with self.autocast():
+            return self.model.embed_texts(tokens_Mt, real_Mt, fused=self.fused)
+
+    def _claims(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Texts as tokens (M, t), and which of them are not padding."""
+        claims = [torch.from_numpy(self.text.claim(words).copy()) for words in texts]
+        longest = max(claims, key=len, default=())
+        if len(longest) > self.context:
+            raise LengthError(
+                f"a text takes {len(longest)} tokens, more than the {self.context} of the model's "
+                "context",
+                where=self.name,
+                fix="shorten it",
+            )
+        tokens_Mt = torch.nn.utils.rnn.pad_sequence(
+            claims, batch_first=True, padding_value=self.text.pad
+        )
+        length_M = torch.tensor([len(claim) for claim in claims])
+        real_Mt = torch.arange(tokens_Mt.shape[1]) < length_M[:, None]
+        return tokens_Mt.to(self.device), real_Mt.to(self.device)
+
+    @torch.inference_mode()
+    def _answer(self, prompts: Sequence[Prompt], offset: int) -> list[Answer]:
+        self.model.eval()
+        documents = [self.text.encode(_asked(prompt)) for prompt in prompts]
+        for prompt, document in zip(prompts, documents, strict=True):
+            self._check_length(len(document) + 1, prompt, "shorten the question")
+        pictures = Pictures(self, prompts)
+        rows = [
+            Row(pictures.of(i), (document,), f"prompt {offset + i}")
+            for i, document in enumerate(documents)
+        ]
+        batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
+        with self.autocast():
+            if isinstance(self.model, Speaker):
+                made = self._generate(self.model, batch, seen, offset)
+            else:
+                made = self._fill(batch, seen)
+        said = [self.text.read(g.tokens) for g in made]
+        return [
+            Answer(turn.text, g.log_probabilities, turn.reasoning)
+            for turn, g in zip(said, made, strict=True)
+        ]
+
+    def _fill(self, batch: Batch, seen: torch.Tensor) -> list[generate.Generated]:
+        """Answers whose words are all filled in at once, up to their end."""
+        log_BkY = self._slots(batch, seen)
+        log_BkY = log_BkY.index_fill(2, torch.tensor(self._unsaid, device=self.device), -torch.inf)
+        logs_Bk, said_Bk = log_BkY.max(dim=2)
+        made = []
+        for words, logs in zip(said_Bk.tolist(), logs_Bk.tolist(), strict=True):
+            end = words.index(self.text.end) if self.text.end in words else len(words)
+            made.append(
+                generate.Generated(
+                    tuple(words[:end]), tuple(logs[: end + 1]), ended=end < len(words)
+                )
+            )
+        return made
+
+    def _slots(self, batch: Batch, seen: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of every word at each slot of each row's answer (B, k, Y)."""
+        assert isinstance(self.model, Reader) and self.text.mask is not None
+        asked = Asked.of(
+            batch.tokens_BT,
+            batch.targets_BT,
+            documents=batch.documents_BT,
+            groups=batch.groups_BT,
+            mask=self.text.mask,
+            slots=SLOTS,
+        )
+        context = self._context(batch, seen).take(asked.row_M)
+        logits = self.model.fill(
+            asked.tokens_Mt, asked.real_Mt, context, select=asked.slots_Mt, fused=self.fused
+        )
+        return logits.float().log_softmax(dim=-1).unflatten(0, (len(asked.row_M), -1))
+
+    def _context(self, batch: Batch, seen: torch.Tensor) -> Context:
+        row_N = owners(batch.tokens_BT, picture_token=self.text.picture, pictures=len(seen))
+        return Context.of(seen, row_N, rows=len(batch.tokens_BT))
+
+    @property
+    def _unsaid(self) -> list[int]:
+        """Tokens that are never said."""
+        text = self.text
+        return [mark for mark in (text.picture, text.pad, text.mask) if mark is not None]
+
+    def _generate(
+        self, model: Speaker, batch: Batch, seen: torch.Tensor, offset: int
+    ) -> list[generate.Generated]:
+        how = self.decoding
+        lengths = (batch.groups_BT >= 0).sum(dim=1).tolist()
+        shared = {
+            "seen": seen,
+            "end": self.text.end,
+            "forbid": self._unsaid,
+            "most": [min(how.most, self.context - length) for length in lengths],
+            "fused": self.fused,
+        }
+        if how.beams > 1:
+            return generate.beam_search(model, batch, beams=how.beams, **shared)
+        seeds = [(how.seed * 1_000_003 + offset + i) % 2**63 for i in range(len(lengths))]
+        return generate.generate(
+            model,
+            batch,
+            temperature=how.temperature,
+            top_p=how.top_p,
+            seeds=seeds,
+            **shared,
+        )
+
+    @torch.inference_mode()
+    def _choose(
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    ) -> list[np.ndarray]:
+        self.model.eval()
+        scores: list[Sequence[float]] = [[] for _ in prompts]
+        for way, several in self._ways(prompts).items():
+            some = [prompts[i] for i in several], [options[i] for i in several]
+            for i, own in zip(several, way(*some), strict=True):
+                scores[i] = own
+        return [torch.tensor(own, dtype=torch.double).softmax(0).numpy() for own in scores]
+
+    def _ways(self, prompts: Sequence[Prompt]) -> dict[_Way, list[int]]:
+        """How each prompt's options are weighed."""
+        ways: dict[_Way, list[int]] = {}
+        can = self.model.can
+        for i, prompt in enumerate(prompts):
+            way = self._by_slots if "fill" in can else self._by_space
+            if isinstance(self.model, Speaker) and "answer" in can:
+                way = self._by_words
+            statement = not any(turn.text for turn in _asked(prompt))
+            if statement and not isinstance(self.model, Speaker) and "embed" in can:
+                way = self._by_space
+            if statement and "match" in can:
+                way = self._by_match
+            ways.setdefault(way, []).append(i)
+        return ways
+
+    def _by_match(
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Whether each option is true of the pictures: log p(true) / p(false)."""
+        assert isinstance(self.model, Reader)
+        pictures = Pictures(self, prompts)
+        pairs = [(i, option) for i, own in enumerate(options) for option in own]
+        scores: list[float] = []
+        for start in range(0, len(pairs), self.most_rows):
+            some = pairs[start : start + self.most_rows]
+            tokens_Mt, real_Mt = self._claims([option for _, option in some])
+            with self.autocast():
+                context = pictures.context([i for i, _ in some])
+                scores += self.model.match(tokens_Mt, real_Mt, context, fused=self.fused).tolist()
+        return _apart(scores, options)
+
+    def _by_space(
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """How alike the pictures and "question option" are in the common space."""
+        assert isinstance(self.model, Embedder)
+        pictures = Pictures(self, prompts, connect=False)
+        asked = [" ".join(turn.text for turn in _asked(prompt)) for prompt in prompts]
+        texts = [f"{q} {o}".strip() for q, own in zip(asked, options, strict=True) for o in own]
+        owner = [i for i, own in enumerate(options) for _ in own]
+        with self.autocast():
+            seen_BE = self.model.embed_pictures(pictures.context(range(len(prompts))))
+            parts = range(0, len(texts), self.most_rows)
+            said_ME = torch.cat(
+                [self._embed_texts(texts[start : start + self.most_rows]) for start in parts]
+            )
+            scores_BM = self.model.similarity(seen_BE, said_ME)
+        places = torch.tensor(owner, device=self.device), torch.arange(len(texts))
+        return _apart(scores_BM[places].tolist(), options)
+
+    def _by_slots(
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """The sum of log-probabilities of each option's words, filled in all at once."""
+        pictures = Pictures(self, prompts)
+        documents = [self.text.encode(_asked(prompt)) for prompt in prompts]
+        rows = [
+            Row(pictures.of(i), (document,), f"prompt {i}") for i, document in enumerate(documents)
+        ]
+        batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
+        with self.autocast():
+            log_BkY = self._slots(batch, seen).double()
+        scores = []
+        for log_kY, own in zip(log_BkY, options, strict=True):
+            # A longer option is cut: no more of it can be filled in.
+            words = [torch.from_numpy(self.text.claim(o)[1:].copy())[: len(log_kY)] for o in own]
+            scores.append([float(log_kY[torch.arange(len(w)), w].sum()) for w in words])
+        return scores
+
+    def _by_words(
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """The sum of log-probabilities of each option's words, one after another."""
+        pictures = Pictures(self, prompts)
+        owners, rows = [], []
+        for i, (prompt, own) in enumerate(zip(prompts, options, strict=True)):
+            for documents in self._option_rows(prompt, own):
+                owners.append(i)
+                rows.append(Row(pictures.of(i), documents, f"prompt {i}"))
+        sums: list[list[float]] = [[] for _ in prompts]
+        for start in range(0, len(rows), self.most_rows):
+            part = slice(start, start + self.most_rows)
+            scored = self._score(rows[part], pictures.seen(owners[part]))
+            for owner, logs in zip(owners[part], scored, strict=True):
+                sums[owner] += logs
+        return sums
+
+    def _option_rows(self, prompt: Prompt, options: Sequence[str]) -> list[tuple[Document, ...]]:
+        """The options' documents, several a row."""
+        asked = _asked(prompt)
+        documents = [self.text.encode((*asked, Turn("assistant", option))) for option in options]
+        for document in documents:
+            self._check_length(document.num_inputs, prompt, "shorten the question or the option")
+        lengths = [document.num_inputs for document in documents]
+        rows = split(lengths, room=max(*lengths, OPTION_TOKENS))
+        return [tuple(documents[i] for i in row) for row in rows]
+
+    def _score(self, rows: Sequence[Row], seen: torch.Tensor) -> list[list[float]]:
+        """Of each row, the sum of log-probabilities of each document's learned tokens."""
+        batch = self._collate(rows).to(self.device)
+        place_BT = batch.targets_BT >= 0
+        with self.autocast():
+            logits_MY = self.model(
+                batch.tokens_BT,
+                pictures=batch.pictures_NCHW,
+                **batch.layout,
+                seen=seen,
+                select=place_BT,
+                fused=self.fused,
+            )
+        log_MY = logits_MY.float().log_softmax(dim=-1)
+        log_M = log_MY.gather(1, batch.targets_BT[place_BT][:, None])[:, 0].double()
+        sums_BN = log_M.new_zeros(len(rows), 1 + max(len(row.documents) for row in rows))
+        sums_BN.index_put_(
+            (place_BT.nonzero()[:, 0], batch.documents_BT[place_BT]), log_M, accumulate=True
+        )
+        return [s[1 : 1 + len(r.documents)].tolist() for s, r in zip(sums_BN, rows, strict=True)]
+
+    def pixels(self, picture: Picture) -> np.ndarray:
+        """A picture as the model takes it in: (H, W, 3), uint8."""
+        return images.pixels(picture, size=self.fit.size, fit=self.fit.how)
+
+    def _check_length(self, text_tokens: int, prompt: Prompt, fix: str) -> None:
+        pictures = len(prompt.images) * self.fit.picture_tokens
+        if pictures + text_tokens > self.context:
+            raise LengthError(
+                f"{len(prompt.images)} pictures of {self.fit.picture_tokens} tokens and text of "
+                f"{text_tokens} make {pictures + text_tokens}, more than the {self.context} of the "
+                "model's context",
+                where=self.name,
+                fix=fix,
+            )
+
+    def _collate(self, rows: Sequence[Row]) -> Batch:
+        return collate(
+            rows,
+            picture_token=self.text.picture,
+            picture_tokens=self.fit.picture_tokens,
+            pad=self.text.pad,
+        )
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """The precision matrices are multiplied in."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+def _apart(scores: Sequence[float], options: Sequence[Sequence[str]]) -> list[list[float]]:
+    """Scores of all options, one after another, by whose they are."""
+    left = iter(scores)
+    return [[next(left) for _ in own] for own in options]
+
+
+def _asked(prompt: Prompt) -> tuple[Turn, ...]:
+    turns = prompt.turns or (Turn("user", ""),)
+    if turns[-1].role != "user":
+        raise DataError(
+            f"the last of {len(turns)} turns is the {turns[-1].role}'s",
+            fix="end with the user's turn: what it asks",
+        )
+    return turns

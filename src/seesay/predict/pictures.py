@@ -1,0 +1,62 @@
+"""Pictures: those of some prompts, each decoded and encoded once.
+
+Shapes: N pictures, H W pixels, C channels, Q picture tokens, D their width.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from seesay.model.rows import Context
+from seesay.predict.protocol import Prompt
+from seesay.records import Picture
+
+if TYPE_CHECKING:
+    from seesay.predict.native import SeesayPredictor
+
+
+class Pictures:
+    """The pictures of some prompts, each decoded and encoded once, whoever asks about it.
+
+    `connect`: as the text side takes them in, else as patches.
+    """
+
+    def __init__(
+        self, predictor: "SeesayPredictor", prompts: Sequence[Prompt], *, connect: bool = True
+    ) -> None:
+        distinct: dict[Any, Picture] = {}
+        for picture in (picture for prompt in prompts for picture in prompt.images):
+            distinct.setdefault(_key(picture), picture)
+        places = {key: place for place, key in enumerate(distinct)}
+        self._places = [[places[_key(p)] for p in prompt.images] for prompt in prompts]
+        none = np.zeros((0, *predictor.fit.size, 3), np.uint8)
+        pixels = [predictor.pixels(picture)[None] for picture in distinct.values()]
+        self._pixels_NHWC = np.concatenate([none, *pixels])
+        pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
+        with predictor.autocast():
+            look = predictor.model.see if connect else predictor.model.look
+            self._seen_NQD = look(pixels_NCHW.to(predictor.device), fused=predictor.fused)
+
+    def of(self, prompt: int) -> np.ndarray:
+        """The pixels of a prompt's pictures."""
+        return self._pixels_NHWC[self._places[prompt]]
+
+    def seen(self, prompts: Iterable[int]) -> torch.Tensor:
+        """The pictures of these prompts, in order, as tokens of the text side's width."""
+        places = [place for prompt in prompts for place in self._places[prompt]]
+        return self._seen_NQD[torch.tensor(places, dtype=torch.long, device=self._seen_NQD.device)]
+
+
+    def context(self, prompts: Sequence[int]) -> Context:
+        """The pictures of these prompts, in order, as what texts look at."""
+        seen = self.seen(prompts)
+        row_N = [row for row, prompt in enumerate(prompts) for _ in self._places[prompt]]
+        owner_N = torch.tensor(row_N, dtype=torch.long, device=seen.device)
+        return Context.of(seen, owner_N, rows=len(prompts))
+
+
+def _key(picture: Picture) -> Any:
+    """What is equal for one picture: a file's name, the encoded bytes, or the very array."""
+    return id(picture) if isinstance(picture, np.ndarray) else picture
