@@ -92,9 +92,10 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     # As far into training as the first batch of the last stage: the rows are the fullest there.
     (key,) = Steps(start=0, total=1, progress=lambda step: 1.0)
     batch = run.stream[key].to(run.device)
-    model = whole(run.model) if given.kind == "plain" else run.model
+    model: Any = Whole(run.model) if given.kind == "plain" else run.model
     if given.kind == "ours" and recipe.train.compile:
-        model = torch.compile(run.model)
+        for part in run.model.children():
+            part.compile()
     parameters = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
 
     def step() -> torch.Tensor:
@@ -136,14 +137,18 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def whole(model: "Model") -> Callable[..., "Taught"]:
-    """The model at every position, of which those to be learned are then picked."""
+class Whole:
+    """A model at every position, of which those to be learned are then picked."""
 
-    def forward(*inputs: Any, select: "Tensor", **more: Any) -> "Taught":
-        made = model(*inputs, **more)
+    def __init__(self, model: "Model") -> None:
+        self.model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def __call__(self, *inputs: Any, select: "Tensor", **more: Any) -> "Said":
+        made = self.model(*inputs, **more)
         return made._replace(words=made.words[select])
-
-    return forward
 
 
 def count(run: "Run", batch: "Batch", model: Callable[..., Any]) -> int:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from theirs import loaded, randomised, renamed
 from torch import nn
 
 from seesay.model import layers, vision
@@ -14,30 +15,6 @@ transformers = pytest.importorskip("transformers")
 
 WIDTH, HEADS, INNER, VOCABULARY, DEPTH, LENGTH = 32, 4, 48, 61, 2, 11
 ROWS = 3
-
-
-def randomised(model: nn.Module) -> nn.Module:
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.3)
-    return model.eval()
-
-
-def renamed(model: nn.Module, names: dict[str, str], *, drop: tuple[str, ...] = ()) -> dict:
-    """A state dict under our names: every "theirs" in a name becomes "ours"."""
-    ours = {}
-    for name, value in model.state_dict().items():
-        if name.startswith(drop):
-            continue
-        for theirs, our in names.items():
-            name = name.replace(theirs, our)
-        ours[name] = value
-    return ours
-
-
-def loaded(module: nn.Module, weights: dict) -> nn.Module:
-    module.load_state_dict(weights)
-    return module.eval()
 
 
 # Decoders.

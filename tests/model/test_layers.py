@@ -73,6 +73,50 @@ def test_a_cache_keeps_the_rows_asked_for_in_their_order():
     assert torch.equal(cache.keys, keys[[2, 0]]) and torch.equal(cache.values, keys[[2, 0]] + 1)
 
 
+def test_a_contexts_keys_and_values_are_made_once():
+    """Later calls need not give the context, and rows may be dropped between them."""
+    block = layers.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, cross_width=10)[0]
+    x, seen = torch.randn(3, LENGTH, WIDTH), torch.randn(3, 5, 10)
+    bias = layers.mask_bias(torch.rand(3, 1, LENGTH, 5) < 0.7, torch.float32)
+    whole = block(x, context=seen, context_bias=bias, bias=causal())
+    made = []
+    block.cross.key.register_forward_hook(lambda *_: made.append(1))
+    cache, rows = LayerCache(), torch.tensor([2, 0])
+    first = block(x[:, :4], context=seen, context_bias=bias[:, :, :4], bias=causal(4), cache=cache)
+    torch.testing.assert_close(first, whole[:, :4])
+    cache.rows(rows)
+    rest = block(x[rows, 4:], context_bias=bias[rows, :, 4:], bias=causal()[4:], cache=cache)
+    torch.testing.assert_close(rest, whole[rows, 4:])
+    assert made == [1]
+    with pytest.raises(AssertionError, match="no context"):
+        block(x, cache=LayerCache())
+
+
+def test_positions_of_a_context_are_for_its_keys_alone():
+    part, x = attention(rotary=None), torch.randn(ROWS, LENGTH, WIDTH)
+    seen, places = torch.randn(ROWS, 5, WIDTH), torch.randn(5, WIDTH)
+    given = part(x, context=seen, context_positions=places)
+    kept = []
+    part(x, context=seen + places, record=kept.append)
+    value = part.value(seen).view(ROWS, 5, 2, 4).repeat_interleave(3, dim=2)
+    mixed = torch.einsum("bkts,bskw->btkw", kept[0], value).flatten(2)
+    torch.testing.assert_close(given, part.out(mixed))
+
+
+def test_some_places_look_across_as_among_all():
+    """A mask of the context that differs by position goes with the places."""
+    block = layers.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, cross_width=10)[0]
+    x, seen = torch.randn(ROWS, LENGTH, WIDTH), torch.randn(ROWS, 5, 10)
+    bias = causal().expand(ROWS, 1, LENGTH, LENGTH)
+    places = torch.tensor([[6, 1], [0, 3]])
+    at = layers.At.of(places, bias=bias, angles=None)
+    for rows, size in ((ROWS, LENGTH), (ROWS, 1), (1, LENGTH)):
+        hidden = layers.mask_bias(torch.rand(rows, 1, size, 5) < 0.6, torch.float32)
+        given = dict(context=seen, context_bias=hidden, bias=bias)
+        wanted = layers.take(block(x, **given), places)
+        torch.testing.assert_close(block(x, at=at, **given), wanted)
+
+
 def test_rotary_scores_depend_on_the_distance_alone():
     rotary = Rotary(width=4)
     q, k = torch.randn(1, 1, 1, 4), torch.randn(1, 1, 1, 4)

@@ -190,11 +190,11 @@ def test_training_learns(tmp_path, folder, optimizer):
     assert losses[-1] < 0.3 * losses[0]
 
 
-def test_the_compiled_model_is_used(tmp_path, folder, monkeypatch):
+def test_the_models_parts_are_compiled(tmp_path, folder, monkeypatch):
     compiled = []
-    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda part: compiled.append(part))
     run = runs.train(tmp_path, runs.recipe(folder, data=HERE, steps=1, compile=True))
-    assert compiled == [run.model]
+    assert compiled == list(run.model.children())
 
 
 def test_the_rate_follows_the_schedule(tmp_path, folder):
@@ -262,9 +262,9 @@ def test_the_batch_of_a_loss_that_is_no_number_is_kept(tmp_path, folder, monkeyp
     run = runs.prepare(tmp_path, plan)
     plain, seen = loop.loss_of, []
 
-    def spoilt(run, batch, model):
+    def spoilt(run, batch, model, facts=None):
         seen.append(batch)
-        return plain(run, batch, model) * (value if len(seen) == 5 + part else 1.0)
+        return plain(run, batch, model, facts) * (value if len(seen) == 5 + part else 1.0)
 
     monkeypatch.setattr(loop, "loss_of", spoilt)
     with pytest.raises(TrainingError, match=f"the loss is {value} at step 3") as error:

@@ -9,7 +9,7 @@ from train import runs
 from seesay.data.collate import ROUND
 from seesay.data.order import Steps
 from seesay.train import history, preflight
-from seesay.train.loop import loss_of
+from seesay.train.losses import loss_of
 
 HERE = {"workers": 0}
 RATES = {"learning_rate": 0.02, "adamw_learning_rate": 0.01}

@@ -18,6 +18,10 @@ from torch import Tensor, nn
 
 from seesay.errors import RecipeError
 
+# What a masked score gets. Not minus infinity: a padding row with nowhere to look must give finite
+# numbers.
+MASKED = -3e4
+
 # Attention and features by name ("text.blocks.0.attention"), where a caller passes a dictionary.
 Record = dict[str, Tensor]
 
@@ -91,12 +95,9 @@ def attend(
 
 
 def mask_bias(allowed: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Tensor:
-    """0 where a query may look, a large negative number where it may not.
-
-    Not minus infinity: a padding row with nowhere to look must give finite numbers.
-    """
+    """0 where a query may look, a large negative number where it may not."""
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(
-        ~allowed, -3e4
+        ~allowed, MASKED
     )
 
 
@@ -110,7 +111,6 @@ class Attention(nn.Module):
         bias: on the query, key and value projections. `out_bias`: on the output's.
         head_norm: `rms` or `layer` for normalised queries and keys (QK-norm, arXiv:2302.05442).
         rotary: rotary positions, or None.
-        beside_residual: whether a residual path goes past it, so that it may begin at zero.
     """
 
     def __init__(
@@ -125,10 +125,8 @@ class Attention(nn.Module):
         out_bias: bool | None = None,
         head_norm: str | None = None,
         rotary: Rotary | None = None,
-        beside_residual: bool = True,
     ) -> None:
         super().__init__()
-        self.beside_residual = beside_residual
         self.num_heads, self.num_kv_heads = num_heads, num_kv_heads or num_heads
         _check_heads(width, num_heads, self.num_kv_heads, head_width)
         self.head_width = head_width or width // num_heads
@@ -150,31 +148,49 @@ class Attention(nn.Module):
         bias: Tensor | None = None,
         angles: tuple[Tensor, Tensor] | None = None,
         context_angles: tuple[Tensor, Tensor] | None = None,
-        cache: "LayerCache | None" = None,
+        context_positions: Tensor | None = None,
+        cache: "LayerCache | ContextCache | None" = None,
         fused: bool = False,
         record: Callable[[Tensor], None] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Look from `x_BTD` at `context` (itself by default).
 
         `bias` broadcasts to (B, K, T, S); `angles` are rotary angles of these positions, and
-        `context_angles` of the context's, where those are others; `cache` holds the keys and values
-        of earlier positions and takes in these; `record` receives the attention weights
-        (B, K, T, S).
+        `context_angles` of the context's, where those are others; `context_positions` (S, E) are
+        added to what keys are made of, and not values. A `LayerCache` holds the keys and values of
+        earlier positions and takes in these, a `ContextCache` those of a context that stays, which
+        need not be given again. `record` receives the attention weights (B, K, T, S).
         """
         source = x_BTD if context is None else context
+        if isinstance(cache, ContextCache):
+            assert context is not None or cache.made is not None, "no context, given or kept"
         q = self._heads(self.query(x_BTD), self.num_heads)
-        k = self._heads(self.key(source), self.num_kv_heads)
-        v = self._heads(self.value(source), self.num_kv_heads)
-        q, k = self.query_norm(q).to(v.dtype), self.key_norm(k).to(v.dtype)
+
+        def looked_at() -> tuple[Tensor, Tensor]:
+            return self._keys_values(source, context_positions, context_angles or angles)
+
+        k, v = cache.once(looked_at) if isinstance(cache, ContextCache) else looked_at()
+        q = self.query_norm(q).to(v.dtype)
         if self.rotary is not None and angles is not None:
-            q, k = Rotary.turn(q, angles), Rotary.turn(k, context_angles or angles)
-        if cache is not None:
+            q = Rotary.turn(q, angles)
+        if isinstance(cache, LayerCache):
             k, v = cache.extend(k, v)
         if self.num_kv_heads != self.num_heads:
             repeats = self.num_heads // self.num_kv_heads
             k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
         y = attend(q, k, v, bias=bias, fused=fused, record=record)
         return self.out(rearrange(y, "B K T W -> B T (K W)"))
+
+    def _keys_values(
+        self, source: Tensor, positions: Tensor | None, angles: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        placed = source if positions is None else source + positions
+        k = self._heads(self.key(placed), self.num_kv_heads)
+        v = self._heads(self.value(source), self.num_kv_heads)
+        k = self.key_norm(k).to(v.dtype)
+        if self.rotary is not None and angles is not None:
+            k = Rotary.turn(k, angles)
+        return k, v
 
     def _heads(self, x: Tensor, num_heads: int) -> Tensor:
         return rearrange(x, "B T (K W) -> B K T W", K=num_heads)
@@ -189,12 +205,34 @@ def _check_heads(width: int, num_heads: int, num_kv_heads: int, head_width: int 
         raise RecipeError(what, fix="choose a divisor")
 
 
+class ContextCache:
+    """The keys and values of a context that stays, made once, each (B, G, S, W)."""
+
+    def __init__(self) -> None:
+        self.made: tuple[Tensor, Tensor] | None = None
+
+    def once(self, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """What `make` gave the first time."""
+        if self.made is None:
+            self.made = make()
+        return self.made
+
+    def rows(self, index: Tensor) -> None:
+        """Keep these rows of the batch, in this order."""
+        if self.made is not None:
+            self.made = self.made[0][index], self.made[1][index]
+
+
 class LayerCache:
-    """One layer's keys and values so far (the KV cache), each (B, G, S, W)."""
+    """One layer's keys and values so far (the KV cache), each (B, G, S, W).
+
+    `context` keeps those of what the layer's cross-attention looks at.
+    """
 
     def __init__(self) -> None:
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
+        self.context = ContextCache()
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append new positions; the whole so far."""
@@ -208,6 +246,7 @@ class LayerCache:
         """Keep these rows of the batch, in this order (beam search, finished rows)."""
         if self.keys is not None and self.values is not None:
             self.keys, self.values = self.keys[index], self.values[index]
+        self.context.rows(index)
 
 
 class MLP(nn.Module):
@@ -247,12 +286,14 @@ class At(NamedTuple):
         angles: tuple[Tensor, Tensor] | None,
     ) -> "At":
         """These places, given the bias (B, 1, T, S) and the angles (B, 1, T, W) of all."""
+        one = cls(places, None, None)
+        own = None if angles is None else (one.rows(angles[0]), one.rows(angles[1]))
+        return cls(places, None if bias is None else one.rows(bias), own)
 
-        def rows(x_B1Tx: Tensor) -> Tensor:
-            return take(x_B1Tx[:, 0], places)[:, None]
-
-        own = None if angles is None else (rows(angles[0]), rows(angles[1]))
-        return cls(places, None if bias is None else rows(bias), own)
+    def rows(self, x_B1Tx: Tensor) -> Tensor:
+        """Of what all positions have, (B, 1, T, x), that of these places (B, 1, t, x)."""
+        x_BTx = x_B1Tx[:, 0].expand(len(self.places), -1, -1)
+        return take(x_BTx, self.places)[:, None]
 
 
 def take(x: Float[Tensor, "B T D"], places: Int[Tensor, "B t"]) -> Float[Tensor, "B t D"]:
@@ -301,10 +342,13 @@ class Block(nn.Module):
         record: Record | None = None,
         name: str = "block",
     ) -> Float[Tensor, "B t D"]:
-        """The layer's output at every position, or `at` some."""
+        """The layer's output at every position, or `at` some.
+
+        A context that `cache` holds need not be given again.
+        """
 
         def look(h: Tensor) -> Tensor:
-            keep = _keeper(record, f"{name}.attention")
+            keep = keeper(record, f"{name}.attention")
             if at is None:
                 return self.attention(
                     h, bias=bias, angles=angles, cache=cache, fused=fused, record=keep
@@ -322,9 +366,17 @@ class Block(nn.Module):
 
         def look_across(h: Tensor) -> Tensor:
             assert self.cross is not None
-            keep = _keeper(record, f"{name}.cross")
-            bias = _rows(context_bias, at)
-            return self.cross(h, context=context, bias=bias, fused=fused, record=keep)
+            own = context_bias
+            if at is not None and own is not None and own.ndim == 4 and own.shape[2] > 1:
+                own = at.rows(own)
+            return self.cross(
+                h,
+                context=context,
+                bias=own,
+                cache=None if cache is None else cache.context,
+                fused=fused,
+                record=keeper(record, f"{name}.cross"),
+            )
 
         x_BTD = self._residual(x_BTD, look, self.attention_norm, at=at)
         if self.cross is not None and self.cross_norm is not None:
@@ -347,14 +399,8 @@ class Block(nn.Module):
         return x if self.norm_first else norm(x)
 
 
-def _rows(bias: Tensor | None, at: At | None) -> Tensor | None:
-    """The bias (B, 1, T or 1, S) of the places that are wanted."""
-    if bias is None or at is None or bias.shape[2] == 1:
-        return bias
-    return take(bias[:, 0], at.places)[:, None]
-
-
-def _keeper(record: Record | None, name: str) -> Callable[[Tensor], None] | None:
+def keeper(record: Record | None, name: str) -> Callable[[Tensor], None] | None:
+    """What puts attention weights into a record by name, where there is one."""
     if record is None:
         return None
     return lambda weights: record.__setitem__(name, weights)
@@ -419,10 +465,11 @@ def stack(
 
 @torch.no_grad()
 def initialise(module: nn.Module) -> None:
-    """Linear maps at 1/√(fan in), small embeddings, the end of each residual path at zero.
+    """Linear maps at 1/√(fan in), small embeddings, the end of a block's residual paths at zero.
 
     Zeroed ends make every block the identity at the start (Fixup, arXiv:1901.09321), which is what
-    lets Muon's large first steps be stable.
+    lets Muon's large first steps be stable. Attention elsewhere is not zeroed: as the only way from
+    a picture into learned queries it would be blind, and behind a gate that is zero dead.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):
@@ -434,7 +481,9 @@ def initialise(module: nn.Module) -> None:
         if isinstance(part, nn.Linear | nn.Conv2d) and part.bias is not None:
             nn.init.zeros_(part.bias)
     for part in module.modules():
-        if isinstance(part, Attention) and part.beside_residual:
-            nn.init.zeros_(part.out.weight)
-        if isinstance(part, MLP):
-            nn.init.zeros_(part.down.weight)
+        if isinstance(part, Block):
+            for path in part.children():
+                if isinstance(path, Attention):
+                    nn.init.zeros_(path.out.weight)
+                if isinstance(path, MLP):
+                    nn.init.zeros_(path.down.weight)

@@ -214,9 +214,7 @@ class Pool(nn.Module):
         self.kind = kind
         if kind == "attention":
             self.probe = nn.Parameter(torch.randn(1, width) / width**0.5)
-            self.attention = Attention(
-                width=width, num_heads=num_heads, bias=True, beside_residual=False
-            )
+            self.attention = Attention(width=width, num_heads=num_heads, bias=True)
             self.norm = nn.LayerNorm(width, eps=epsilon)
             self.mlp = MLP(width=width, inner=4 * width, activation="gelu_tanh", bias=True)
 
