@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from seesay.model.contract import Model
+    from seesay.model.contract import Model, Said
     from seesay.records import Batch
     from seesay.train import Run
 

@@ -84,8 +84,15 @@ class VisionConfig:
 class ConnectorConfig:
     """What turns picture features into what the text side reads."""
 
-    kind: Literal["linear", "mlp", "pixel_shuffle"] = "pixel_shuffle"
+    kind: Literal[
+        "linear", "mlp", "pixel_shuffle", "resampler", "position_resampler", "qformer"
+    ] = "pixel_shuffle"
     factor: Size = 2
+    # Of those that ask: how many learned queries (of a `position_resampler` a square number), and
+    # the blocks they go through; those of a `qformer` look at the picture in every so many-th.
+    queries: Size = 16
+    depth: Size = 2
+    cross_every: Size = 2
 
 
 @dataclass(config=_STRICT, frozen=True, kw_only=True)
@@ -137,6 +144,12 @@ class ModelConfig:
     pool: Literal["mean", "class", "attention"] = "attention"
     contrast: Literal["softmax", "sigmoid"] = "softmax"
     causal: bool = True
+    # `fusion`: what is added to `dual`: a reader (ALBEF) or a teller (CoCa) of so many blocks that
+    # look at the pictures, or both, which share all they can with the text side (BLIP).
+    fusion: Literal["reader", "teller", "shared"] = "shared"
+    fusion_depth: Count = 2
+    # `cross`: 0 where every block looks across; else every so many-th, behind a gate (Flamingo).
+    gate_every: Count = 0
     vision: VisionConfig = field(default_factory=VisionConfig)
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)

@@ -23,7 +23,7 @@ class Linear(nn.Module):
         super().__init__()
         self.project = nn.Linear(vision_width, text_width)
 
-    def forward(self, patches: Float[Tensor, "N P V"]) -> Float[Tensor, "N P D"]:
+    def forward(self, patches: Float[Tensor, "N P V"], **_: object) -> Float[Tensor, "N P D"]:
         return self.project(patches)
 
 
@@ -35,7 +35,7 @@ class Perceptron(nn.Module):
         self.up = nn.Linear(vision_width, text_width)
         self.down = nn.Linear(text_width, text_width)
 
-    def forward(self, patches: Float[Tensor, "N P V"]) -> Float[Tensor, "N P D"]:
+    def forward(self, patches: Float[Tensor, "N P V"], **_: object) -> Float[Tensor, "N P D"]:
         return self.down(F.gelu(self.up(patches)))
 
 
@@ -51,7 +51,7 @@ class PixelShuffle(nn.Module):
         self.factor, self.grid = factor, grid
         self.project = nn.Linear(vision_width * factor**2, text_width, bias=False)
 
-    def forward(self, patches: Float[Tensor, "N P V"]) -> Float[Tensor, "N Q D"]:
+    def forward(self, patches: Float[Tensor, "N P V"], **_: object) -> Float[Tensor, "N Q D"]:
         folded = rearrange(
             patches,
             "N (h a w b) V -> N (h w) (a b V)",

@@ -23,17 +23,18 @@ class Model(nn.Module):
     """
 
     can: tuple[str, ...] = ()
+    vision: nn.Module
     picture_token: int
     text: Any  # the words' side: an `embedding`, and the `logits` of features
 
     def __init__(self) -> None:
         super().__init__()
+        self.connector: nn.Module | None = None
         # Reads what is in each patch off the vision side, and what the objects are that an answer
         # is about off the text side, where that is taught too.
         self.patch_head: nn.Linear | None = None
         self.object_head: nn.Linear | None = None
 
-    @abstractmethod
     def look(
         self,
         pictures: UInt8[Tensor, "N C H W"],
@@ -42,10 +43,19 @@ class Model(nn.Module):
         record: Record | None = None,
     ) -> Float[Tensor, "N P V"]:
         """Pictures as patches of the vision side's width."""
+        return self.vision(pictures, fused=fused, record=record)
 
-    def connect(self, patches: Float[Tensor, "N P V"]) -> Float[Tensor, "N Q D"]:
+    def connect(
+        self,
+        patches: Float[Tensor, "N P V"],
+        *,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N Q D"]:
         """Patches as what the text side takes in: as they are, unless there is a connector."""
-        return patches
+        if self.connector is None:
+            return patches
+        return self.connector(patches, fused=fused, record=record)
 
     def see(
         self,
@@ -55,7 +65,8 @@ class Model(nn.Module):
         record: Record | None = None,
     ) -> Float[Tensor, "N Q D"]:
         """Pictures as what the text side takes in."""
-        return self.connect(self.look(pictures, fused=fused, record=record))
+        patches = self.look(pictures, fused=fused, record=record)
+        return self.connect(patches, fused=fused, record=record)
 
 
 class Said(NamedTuple):

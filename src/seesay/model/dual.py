@@ -8,7 +8,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from seesay.config import ModelConfig
@@ -55,16 +55,6 @@ class Dual(Embedder):
         self.scale = nn.Parameter(torch.tensor(scale))
         self.bias = nn.Parameter(torch.tensor(bias)) if bias is not None else None
 
-    def look(
-        self,
-        pictures: UInt8[Tensor, "N C H W"],
-        *,
-        fused: bool = False,
-        record: Record | None = None,
-    ) -> Float[Tensor, "N P V"]:
-        """Pictures as patches of the vision side's width."""
-        return self.vision(pictures, fused=fused, record=record)
-
     def embed_pictures(self, context: Context) -> Float[Tensor, "B E"]:
         """Pictures as vectors of unit length; several of a row are taken together."""
         return unit(self.project(self.pool(context.features_BSD, context.real_BS)))
@@ -78,10 +68,9 @@ class Dual(Embedder):
         record: Record | None = None,
     ) -> Float[Tensor, "M T D"]:
         """Texts as features of their words, without a look at any picture."""
-        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         x_MTD = self.text.embed(tokens)
         bias = text_bias(real, causal=self.causal, like=x_MTD)
-        return self.text(x_MTD, positions=positions, bias=bias, fused=fused, record=record)
+        return self.text(x_MTD, positions=places(tokens), bias=bias, fused=fused, record=record)
 
     def embed_texts(
         self,
@@ -106,6 +95,11 @@ class Dual(Embedder):
         # Not above 100: CLIP found training unstable there (section 2.5).
         scores = self.scale.clamp(max=math.log(100)).exp() * pictures.float() @ texts.float().T
         return scores if self.bias is None else scores + self.bias
+
+
+def places(tokens: Int[Tensor, "M T"]) -> Int[Tensor, "M T"]:
+    """0, 1, 2 … in each text."""
+    return torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
 
 
 def unit(x: Float[Tensor, "*B E"]) -> Float[Tensor, "*B E"]:

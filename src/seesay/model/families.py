@@ -7,7 +7,7 @@ from torch import nn
 
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError, nearest
-from seesay.model import dual, layers, parts, prefix, recurrent, single
+from seesay.model import cross, dual, fusion, layers, parts, prefix, recurrent, single
 from seesay.model.contract import Model
 
 
@@ -27,6 +27,8 @@ FAMILIES: dict[str, Family] = {
     "recurrent": Family(recurrent.build, _one),
     "dual": Family(dual.build, _one),
     "single": Family(single.build, _one),
+    "fusion": Family(fusion.build, _one),
+    "cross": Family(cross.build, _one),
     "prefix": Family(prefix.build, parts.picture_tokens),
 }
 

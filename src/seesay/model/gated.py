@@ -3,14 +3,13 @@
 Shapes: B rows, T positions, S places of the context, K heads, D text width, E context width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from seesay.model.layers import (
-    MASKED,
     MLP,
     At,
     Attention,
@@ -19,16 +18,8 @@ from seesay.model.layers import (
     LayerCache,
     Record,
     keeper,
+    sees,
 )
-
-
-def sees(bias: Float[Tensor, "*shape"]) -> Bool[Tensor, "B T 1"]:
-    """Which positions may look at anything, of a bias that broadcasts to (B, K, T, S).
-
-    B and T are 1 where the bias is the same for all.
-    """
-    bias_BKTS = bias[(None,) * (4 - bias.ndim)]
-    return (bias_BKTS > MASKED / 2).any(dim=-1).any(dim=1)[..., None]
 
 
 class GatedCross(nn.Module):
@@ -148,7 +139,7 @@ class Gated(nn.Module):
 
 
 def gate(
-    blocks: Sequence[Block] | nn.ModuleList, *, every: int, cross: Callable[[], GatedCross]
+    blocks: Iterable[nn.Module], *, every: int, cross: Callable[[], GatedCross]
 ) -> nn.ModuleList:
     """A decoder's blocks with every `every`-th, from the first on, behind a new `cross`."""
     gated = nn.ModuleList()

@@ -101,6 +101,15 @@ def mask_bias(allowed: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Tensor:
     )
 
 
+def sees(bias: Float[Tensor, "*shape"]) -> Bool[Tensor, "B T 1"]:
+    """Which positions may look at anything, of a bias that broadcasts to (B, K, T, S).
+
+    B and T are 1 where the bias is the same for all.
+    """
+    bias_BKTS = bias[(None,) * (4 - bias.ndim)]
+    return (bias_BKTS > MASKED / 2).any(dim=-1).any(dim=1)[..., None]
+
+
 class Attention(nn.Module):
     """Multi-head attention with grouped key-value heads (arXiv:2305.13245).
 
@@ -206,10 +215,14 @@ def _check_heads(width: int, num_heads: int, num_kv_heads: int, head_width: int 
 
 
 class ContextCache:
-    """The keys and values of a context that stays, made once, each (B, G, S, W)."""
+    """The keys and values of a context that stays, made once, each (B, G, S, W).
+
+    `bias` is which of it later positions look at, (B, 1, 1, S), or None for all.
+    """
 
     def __init__(self) -> None:
         self.made: tuple[Tensor, Tensor] | None = None
+        self.bias: Tensor | None = None
 
     def once(self, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """What `make` gave the first time."""
@@ -221,6 +234,8 @@ class ContextCache:
         """Keep these rows of the batch, in this order."""
         if self.made is not None:
             self.made = self.made[0][index], self.made[1][index]
+        if self.bias is not None:
+            self.bias = self.bias[index]
 
 
 class LayerCache:
@@ -369,7 +384,7 @@ class Block(nn.Module):
             own = context_bias
             if at is not None and own is not None and own.ndim == 4 and own.shape[2] > 1:
                 own = at.rows(own)
-            return self.cross(
+            found = self.cross(
                 h,
                 context=context,
                 bias=own,
@@ -377,6 +392,8 @@ class Block(nn.Module):
                 fused=fused,
                 record=keeper(record, f"{name}.cross"),
             )
+            # What may look at nothing gets nothing: softmax alone would be even over all.
+            return found if own is None else found.masked_fill(~sees(own), 0.0)
 
         x_BTD = self._residual(x_BTD, look, self.attention_norm, at=at)
         if self.cross is not None and self.cross_norm is not None:

@@ -6,6 +6,7 @@ from torch import nn
 from seesay.config import ModelConfig, TextConfig, VisionConfig
 from seesay.errors import RecipeError
 from seesay.model import connectors, layers, vision
+from seesay.model.qformer import QFormer, QueryProjection, query_blocks
 from seesay.model.text import Decoder
 
 
@@ -66,6 +67,8 @@ def connector(config: ModelConfig) -> nn.Module:
     """The connector a recipe asks for."""
     widths = {"vision_width": config.vision.width, "text_width": config.text.width}
     kind = config.connector.kind
+    if kind in _ASKING:
+        return _ASKING[kind](config)
     if kind == "pixel_shuffle":
         picture_tokens(config)  # raises where the grid does not fold
         return connectors.PixelShuffle(
@@ -74,8 +77,75 @@ def connector(config: ModelConfig) -> nn.Module:
     return {"linear": connectors.Linear, "mlp": connectors.Perceptron}[kind](**widths)
 
 
+def _resampler(config: ModelConfig) -> nn.Module:
+    seen, told, asked = config.vision, config.text, config.connector
+    return connectors.Resampler(
+        queries=torch.randn(asked.queries, seen.width) * 0.2,
+        blocks=connectors.perceiver_blocks(
+            depth=asked.depth,
+            width=seen.width,
+            num_heads=seen.num_heads,
+            mlp_inner=int(seen.width * seen.mlp_ratio),
+            activation=seen.activation,
+            norms=seen.norms,
+            head_norm=seen.head_norm,
+        ),
+        norm=layers.norm(seen.norms, seen.width),
+        project=nn.Linear(seen.width, told.width) if seen.width != told.width else None,
+    )
+
+
+def _position_resampler(config: ModelConfig) -> nn.Module:
+    side = round(config.connector.queries**0.5)
+    if side**2 != config.connector.queries:
+        raise RecipeError(
+            f"{config.connector.queries} queries do not make a square grid",
+            where="model.connector.queries",
+            fix=f"write {side**2}",
+        )
+    return connectors.PositionResampler(
+        vision_width=config.vision.width,
+        text_width=config.text.width,
+        num_heads=config.text.num_heads,
+        grid=patch_grid(config.vision),
+        query_grid=(side, side),
+    )
+
+
+def query_transformer(config: ModelConfig) -> QFormer:
+    """The Q-Former a recipe asks for, as wide as the text side."""
+    told, asked = config.text, config.connector
+    return QFormer(
+        queries=torch.randn(asked.queries, told.width),
+        norm=layers.norm("layer", told.width),
+        blocks=query_blocks(
+            depth=asked.depth,
+            width=told.width,
+            num_heads=told.num_heads,
+            mlp_inner=int(told.width * told.mlp_ratio),
+            vision_width=config.vision.width,
+            cross_every=asked.cross_every,
+        ),
+    )
+
+
+def _qformer(config: ModelConfig) -> nn.Module:
+    width = config.text.width
+    return QueryProjection(qformer=query_transformer(config), project=nn.Linear(width, width))
+
+
+# Connectors that ask with learned queries: how many tokens come out is theirs to say.
+_ASKING = {
+    "resampler": _resampler,
+    "position_resampler": _position_resampler,
+    "qformer": _qformer,
+}
+
+
 def picture_tokens(config: ModelConfig) -> int:
-    """How many positions one picture takes in the text."""
+    """How many tokens the connector makes of one picture."""
+    if config.connector.kind in _ASKING:
+        return config.connector.queries
     height, width = patch_grid(config.vision)
     fold = config.connector.factor if config.connector.kind == "pixel_shuffle" else 1
     if height % fold or width % fold:
@@ -87,8 +157,10 @@ def picture_tokens(config: ModelConfig) -> int:
     return (height // fold) * (width // fold)
 
 
-def text_side(config: TextConfig, *, vocabulary: int) -> Decoder:
-    """The decoder a recipe asks for."""
+def text_side(
+    config: TextConfig, *, vocabulary: int, cross_width: int | None = None
+) -> Decoder:
+    """The words' side a recipe asks for; with `cross_width`, its blocks look at that too."""
     head_width = config.width // config.num_heads
     rotates = config.positions == "rotary"
     rotary = layers.Rotary(width=head_width, base=config.rotary_base) if rotates else None
@@ -96,18 +168,30 @@ def text_side(config: TextConfig, *, vocabulary: int) -> Decoder:
         embedding=nn.Embedding(vocabulary, config.width),
         rotary=rotary,
         positions=None if rotates else nn.Embedding(config.context, config.width),
-        blocks=layers.stack(
-            depth=config.depth,
-            width=config.width,
-            num_heads=config.num_heads,
-            num_kv_heads=config.num_kv_heads,
-            mlp_inner=int(config.width * config.mlp_ratio),
-            activation=config.activation,
-            gated=config.gated,
-            norms=config.norms,
-            head_norm=config.head_norm,
-            rotary=rotary,
-            dropout=config.dropout,
-        ),
+        blocks=text_blocks(config, depth=config.depth, rotary=rotary, cross_width=cross_width),
         norm=layers.norm(config.norms, config.width),
+    )
+
+
+def text_blocks(
+    config: TextConfig,
+    *,
+    depth: int,
+    rotary: layers.Rotary | None,
+    cross_width: int | None = None,
+) -> nn.ModuleList:
+    """Blocks of the words' side; with `cross_width`, they look at features of that width too."""
+    return layers.stack(
+        depth=depth,
+        width=config.width,
+        num_heads=config.num_heads,
+        num_kv_heads=config.num_kv_heads,
+        mlp_inner=int(config.width * config.mlp_ratio),
+        activation=config.activation,
+        gated=config.gated,
+        norms=config.norms,
+        head_norm=config.head_norm,
+        rotary=rotary,
+        cross_width=cross_width,
+        dropout=config.dropout,
     )

@@ -3,13 +3,12 @@
 Shapes: B rows, T positions, N pictures, Q picture tokens, D text width.
 """
 
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seesay.config import ModelConfig
 from seesay.errors import LengthError
 from seesay.model import parts
-from seesay.model.layers import Record
 from seesay.model.text import Decoder
 from seesay.model.transformer import Met, Transformer
 
@@ -37,20 +36,6 @@ class Prefix(Transformer):
         super().__init__()
         self.vision, self.connector, self.text = vision, connector, text
         self.picture_token, self.prefix_lm = picture_token, prefix_lm
-
-    def look(
-        self,
-        pictures: UInt8[Tensor, "N C H W"],
-        *,
-        fused: bool = False,
-        record: Record | None = None,
-    ) -> Float[Tensor, "N P V"]:
-        """Pictures as patches of the vision side's width."""
-        return self.vision(pictures, fused=fused, record=record)
-
-    def connect(self, patches: Float[Tensor, "N P V"]) -> Float[Tensor, "N Q D"]:
-        """Patches as tokens of the text side's width."""
-        return self.connector(patches)
 
     def meet(
         self,

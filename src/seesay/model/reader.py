@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from seesay.model.contract import Model
 from seesay.model.layers import Record
 from seesay.model.rows import Context
-from seesay.model.text import Decoder
 
 
 class Reader(Model):
@@ -23,7 +22,6 @@ class Reader(Model):
     fill_head: features -> those whose likeness to a word's vector is its score (BERT's head).
     """
 
-    text: Decoder
     match_head: nn.Module
     fill_head: nn.Module
 

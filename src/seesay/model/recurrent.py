@@ -163,16 +163,6 @@ class Recurrent(Speaker):
         self.vision, self.cell, self.text = vision, cell, text
         self.picture_token = picture_token
 
-    def look(
-        self,
-        pictures: UInt8[Tensor, "N C H W"],
-        *,
-        fused: bool = False,
-        record: Record | None = None,
-    ) -> Float[Tensor, "N P V"]:
-        """Pictures as patches."""
-        return self.vision(pictures, fused=fused, record=record)
-
     def forward(
         self,
         tokens: Int[Tensor, "B T"],

@@ -5,7 +5,7 @@ V vision width, Q picture tokens.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from seesay.config import ModelConfig
@@ -44,20 +44,6 @@ class Single(Reader):
         self.kinds_embedding = nn.Parameter(kinds)
         self.match_head, self.fill_head = match_head, fill_head
         self.picture_token = picture_token
-
-    def look(
-        self,
-        pictures: UInt8[Tensor, "N C H W"],
-        *,
-        fused: bool = False,
-        record: Record | None = None,
-    ) -> Float[Tensor, "N P V"]:
-        """Pictures as patches of the vision side's width."""
-        return self.vision(pictures, fused=fused, record=record)
-
-    def connect(self, patches: Float[Tensor, "N P V"]) -> Float[Tensor, "N Q D"]:
-        """Patches as tokens of the text side's width."""
-        return self.connector(patches)
 
     def join(
         self,

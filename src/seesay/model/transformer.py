@@ -15,7 +15,6 @@ from seesay.model import layers
 from seesay.model.contract import Said, Speaker
 from seesay.model.layers import LayerCache, Record
 from seesay.model.rows import Chosen, visible
-from seesay.model.text import Decoder
 
 
 class Met(NamedTuple):
@@ -32,7 +31,6 @@ class Met(NamedTuple):
 class Transformer(Speaker):
     """logits = decoder(meet(words, pictures)); how they meet is the family."""
 
-    text: Decoder
     prefix_lm: bool = False
 
     @abstractmethod
@@ -114,9 +112,13 @@ class Transformer(Speaker):
         `documents` and `groups` cover the cached positions and these. `seen` comes first, and is
         None from then on.
         """
-        met = Met(self.text.embed(tokens))
         if seen is not None:
             met = self.meet(tokens, seen, documents=documents, groups=groups)
+            if met.context_bias is not None and caches:
+                caches[0].context.bias = _at(met.context_bias, last)
+        else:
+            kept = caches[0].context.bias if caches else None
+            met = Met(self.text.embed(tokens), context_bias=kept)
         h_BtD = self.text(
             met.x,
             positions=positions,
@@ -138,6 +140,13 @@ class Transformer(Speaker):
         ahead = horizon if self.prefix_lm else None
         allowed = visible(documents, groups, horizon=ahead, queries=queries)
         return layers.mask_bias(allowed, compute_type(like))
+
+
+def _at(bias: Tensor, last: Tensor | None) -> Tensor:
+    """Of a context's bias (B, 1, T or 1, S) that of the last position, (B, 1, 1, S)."""
+    if last is None or bias.shape[2] == 1:
+        return bias[:, :, -1:]
+    return bias.take_along_dim(last[:, None, None, None], dim=2)
 
 
 def compute_type(x: Tensor) -> torch.dtype:

@@ -44,7 +44,7 @@ class Step:
     @cached_property
     def seen(self) -> Tensor:
         """(N, Q, D)"""
-        return self.model.connect(self.patches)
+        return self.model.connect(self.patches, fused=self.fused)
 
     @cached_property
     def owners(self) -> Tensor:
@@ -72,13 +72,7 @@ class Claims:
 
     def __init__(self, step: Step) -> None:
         batch = step.batch
-        if batch.claims_Mt is None or not bool((batch.claims_true_M == 1).any()):
-            raise RecipeError(
-                "a batch holds 0 texts that are true of its pictures",
-                where="train.objectives",
-                fix="train on captions, classes or matching pairs; of scenes, set claims = 1",
-            )
-        assert batch.claims_real_Mt is not None
+        assert batch.claims_Mt is not None and batch.claims_real_Mt is not None
         assert batch.claims_true_M is not None and batch.claims_row_M is not None
         self.tokens_Mt, self.real_Mt = batch.claims_Mt, batch.claims_real_Mt
         self.row_M, self.true_M = batch.claims_row_M, batch.claims_true_M == 1
@@ -143,6 +137,7 @@ def contrastive(step: Step) -> Tensor:
     claims = step.claims
     sigmoid = step.run.recipe.model.contrast == "sigmoid"
     loss = objectives.sigmoid_contrastive if sigmoid else objectives.contrastive
+    made = loss(claims.similarity, claims.positive_BM)
     with torch.no_grad():
         best_B = claims.similarity.argmax(dim=1, keepdim=True)
         asked_B = claims.positive_BM.any(dim=1)
@@ -150,7 +145,7 @@ def contrastive(step: Step) -> Tensor:
         step.facts["contrastive_right"] = right_B[asked_B].float().mean()
         mean_E = claims.pictures.mean(dim=0)
         step.facts["contrastive_alike"] = mean_E.square().sum()
-    return loss(claims.similarity, claims.positive_BM)
+    return made
 
 
 def matching(step: Step) -> Tensor:
@@ -270,14 +265,28 @@ def loss_of(
     settings = run.recipe.train
     with run.autocast():
         step = Step(run, batch, model)
-        parts = {name: OBJECTIVES[name][0](step) for name, w in settings.objectives.items() if w}
-        loss = torch.stack([parts[name] * settings.objectives[name] for name in parts]).sum()
+        weights = {name: w for name, w in settings.objectives.items() if w and _asks(name, batch)}
+        parts = {name: OBJECTIVES[name][0](step) for name in weights}
         if settings.patch_weight and batch.labels_NAP is not None and model.patch_head is not None:
-            parts["patches"] = patches(step)
-            loss = loss + settings.patch_weight * parts["patches"]
+            weights["patches"], parts["patches"] = settings.patch_weight, patches(step)
+        if not parts:
+            raise RecipeError(
+                f"a batch of {len(batch.tokens_BT)} rows holds nothing that "
+                f"{', '.join(settings.objectives)} can learn from",
+                where="train.objectives",
+                fix="train on captions, classes or matching pairs; of scenes, set claims = 1",
+            )
+        loss = torch.stack([parts[name] * weights[name] for name in parts]).sum()
     if facts is not None:
         facts |= {name: part.detach() for name, part in parts.items()} | step.facts
     return loss
+
+
+def _asks(name: str, batch: Batch) -> bool:
+    """Whether a batch holds what an objective learns from; stages may be without."""
+    if name not in CLAIMED:
+        return True
+    return batch.claims_true_M is not None and bool((batch.claims_true_M == 1).any())
 
 
 def check(objectives: Mapping[str, float], can: tuple[str, ...], *, family: str) -> None:

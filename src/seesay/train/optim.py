@@ -107,8 +107,9 @@ def _group(parameters: list[nn.Parameter], rate: float, decay: float) -> dict[st
 
 
 def _is_table(name: str) -> bool:
-    """Embeddings, positions and heads: rows are looked up or scored, not mixed."""
-    return any(word in name for word in ("embedding", "positions", "head.weight"))
+    """Embeddings, positions, queries, heads: rows are looked up or scored, not mixed."""
+    tables = ("embedding", "positions", "queries", "probe", "head.weight")
+    return any(word in name for word in tables)
 
 
 def schedule(progress: float, *, warmup: float, decay: float, final: float) -> float:
