@@ -119,6 +119,7 @@ def test_the_first_of_two_pictures_counts_too(kind):
     assert ((one - other)[0].abs().amax(-1)[real] > 0).all()
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("kind", able("caption"))
 @pytest.mark.parametrize("beams", [1, 2])
 def test_cached_decoding_is_the_whole_forward(kind, beams):
@@ -136,7 +137,7 @@ def test_cached_decoding_is_the_whole_forward(kind, beams):
     for i, said in enumerate(made):
         alone = batch_of(kind, rows[i])
         length = int((alone.groups_BT >= 0).sum())
-        wide = torch.tensor([said.tokens])
+        wide = torch.tensor([said.tokens], dtype=torch.long)
         tokens = torch.cat((alone.tokens_BT[:, :length], wide), dim=1)
         ones = torch.ones_like(wide)
         after = alone.positions_BT[0, length - 1] + ones.cumsum(dim=1)

@@ -126,14 +126,14 @@ def mean(context: Context) -> Float[Tensor, "M V"]:
 
 
 class _State(LayerCache):
-    """What an LSTM carries on: its state as `keys` and `values` (M, L, D), and its context."""
+    """What an LSTM carries on: its state as `keys` and `values` (M, L, D), and what is shown."""
 
-    context: Context | None = None
+    shown: Context | None = None
 
     def keep(self, state: State, context: Context) -> None:
         """Go on from here."""
         self.keys, self.values = state[0].transpose(0, 1), state[1].transpose(0, 1)
-        self.context = context
+        self.shown = context
 
     def state(self) -> State:
         """As an LSTM takes it."""
@@ -143,8 +143,8 @@ class _State(LayerCache):
     def rows(self, index: Tensor) -> None:
         """Keep these rows, in this order."""
         super().rows(index)
-        if self.context is not None:
-            self.context = self.context.take(index)
+        if self.shown is not None:
+            self.shown = self.shown.take(index)
 
 
 class Recurrent(Speaker):
@@ -233,8 +233,8 @@ class Recurrent(Speaker):
             h_MtD, state = self.cell(x_MtD, length_M, self.cell.begin(context), context)
             h_BtD = apart.join(h_MtD, like=tokens)
         else:
-            assert cache.context is not None
-            context, x_BtD = cache.context, self.text.embed(tokens)
+            assert cache.shown is not None
+            context, x_BtD = cache.shown, self.text.embed(tokens)
             length_B = torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
             h_BtD, state = self.cell(x_BtD, length_B, cache.state(), context)
         cache.keep(state, context)
