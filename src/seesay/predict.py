@@ -17,7 +17,7 @@ from seesay.data.collate import Row, collate, split
 from seesay.data.stream import Fit
 from seesay.data.text import Document, Text
 from seesay.errors import CapabilityError, CheckpointError, DataError, LengthError, RecipeError
-from seesay.model import checkpoint, families, generate, golden
+from seesay.model import adapt, checkpoint, families, generate, golden
 from seesay.model.families import Prefix
 from seesay.records import Batch, Picture, Turn
 
@@ -382,13 +382,17 @@ def _build(
     try:
         # Without memory first: what config.json says of sizes is not to be trusted.
         with torch.device("meta"):
-            checkpoint.agree(families.build(recipe.model, **shape), weights, where=where)
-        model = families.build(recipe.model, **shape)
+            checkpoint.agree(_fresh(recipe, shape), weights, where=where)
+        model = _fresh(recipe, shape)
     except RecipeError as error:
         fix = "copy the checkpoint folder again, whole"
         raise CheckpointError(f"config.json: {error}", where=where, fix=fix) from None
     checkpoint.fill(model, weights, where=where)
     return model
+
+
+def _fresh(recipe: config.Recipe, shape: Mapping[str, int]) -> Prefix:
+    return adapt.rebuilt(families.build(recipe.model, **shape), recipe.train.tune)
 
 
 def predictor(

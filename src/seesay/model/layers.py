@@ -110,6 +110,8 @@ class Attention(nn.Module):
         bias: on the query, key and value projections. `out_bias`: on the output's.
         head_norm: `rms` or `layer` for normalised queries and keys (QK-norm, arXiv:2302.05442).
         rotary: rotary positions, or None.
+
+    `prefix`, where fine-tuning puts one in (`adapt`), adds what it finds in learned vectors.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class Attention(nn.Module):
         self.query_norm = norm(head_norm, self.head_width) if head_norm else nn.Identity()
         self.key_norm = norm(head_norm, self.head_width) if head_norm else nn.Identity()
         self.rotary = rotary
+        self.prefix: nn.Module | None = None
 
     def forward(
         self,
@@ -163,6 +166,7 @@ class Attention(nn.Module):
         k = self._heads(self.key(source), self.num_kv_heads)
         v = self._heads(self.value(source), self.num_kv_heads)
         q, k = self.query_norm(q).to(v.dtype), self.key_norm(k).to(v.dtype)
+        unturned = q
         if self.rotary is not None and angles is not None:
             q, k = Rotary.turn(q, angles), Rotary.turn(k, context_angles or angles)
         if cache is not None:
@@ -171,6 +175,8 @@ class Attention(nn.Module):
             repeats = self.num_heads // self.num_kv_heads
             k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
         y = attend(q, k, v, bias=bias, fused=fused, record=record)
+        if self.prefix is not None:
+            y = y + self.prefix(unturned, self, fused=fused)
         return self.out(rearrange(y, "B K T W -> B T (K W)"))
 
     def _heads(self, x: Tensor, num_heads: int) -> Tensor:

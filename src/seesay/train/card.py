@@ -15,7 +15,6 @@ def text(run: "Run") -> str:
     """The card of a run as it stands, without scores."""
     recipe, clock = run.recipe, run.clock
     sources = ", ".join(f"`{source.path}`" for source in recipe.data.sources)
-    parameters = sum(p.numel() for p in run.model.parameters())
     return f"""---
 library_name: seesay
 pipeline_tag: image-text-to-text
@@ -23,8 +22,7 @@ tags: [seesay, {recipe.model.family}]
 ---
 # A Seesay model
 
-Family `{recipe.model.family}`, {parameters:,} parameters, trained from nothing with Seesay \
-{__version__} on {sources}.
+Family `{recipe.model.family}`, {_origin(run)} with Seesay {__version__} on {sources}.
 
 - steps {clock.step:,}, pictures {clock.pictures:,}, token positions {clock.tokens:,}
 - {clock.seconds / 60:.1f} minutes on {run.facts.get("machine", "this machine")}, \
@@ -47,6 +45,17 @@ time, and on any data: `seesay eval FOLDER --data YOUR_TEST_DATA`, which prints 
 ```toml
 {config.dump(recipe)}```
 """
+
+
+def _origin(run: "Run") -> str:
+    """How many parameters it has, how many of them were trained, and what they were before."""
+    init, method = run.recipe.model.init, run.recipe.train.tune.method
+    total, trained = run.facts["parameters"], run.facts["trained"]
+    begun = ", ".join(f"{part} of `{source}`" for part, source in init.items())
+    how = f"{total:,} parameters, trained from {begun or 'nothing'}"
+    if trained == total:
+        return how
+    return f"{how}, {trained:,} of them trained (`{method}`),"
 
 
 def with_scores(card: str, measured: Mapping[str, Any], *, command: str) -> str:

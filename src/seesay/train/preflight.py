@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from seesay.data.collate import ROUND
 from seesay.records import Batch
 from seesay.train import optim
+from seesay.train.parts import Parts
 
 if TYPE_CHECKING:
     from seesay.train.loop import Run
@@ -31,11 +32,14 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     losses: list[float] = []
     devices = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
+        held = Parts(model, run.recipe.train)
+        held.hold(0.0)
         made = optim.optimizers(model, run.recipe.train)
         optim.set_rate(made, 0.5)
         for step in range(steps):
             with FlopCounterMode(display=False) as counter:
                 loss = loss_of(run, few, model)
+                held.check_reached(loss)
                 loss.backward()
             if step == 0:
                 run.facts |= arithmetic(counter, few)
