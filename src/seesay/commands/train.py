@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from json import dumps as quoted
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,10 +73,10 @@ def train(
     table = _with_options(table, data=data, dev=dev, columns=columns)
     settings = {"minutes": minutes, "steps": steps, "seed": seed}
     given = [f"train.{key}={value}" for key, value in settings.items() if value is not None]
+    if from_ is not None:
+        given.append(f"model.init.all={quoted(from_, ensure_ascii=False)}")
     table = config.override(table, [*given, *(set_ or ())])
     tell = silent if quiet or not parallel.talks() else say
-    if from_ is not None:
-        table.setdefault("model", {}).setdefault("init", {})["all"] = from_
     if not resume:
         table = init.inherit(table, say=tell)
     return _run(table, out, resume=resume, json=json, quiet=quiet, say=tell)
