@@ -233,7 +233,7 @@ def test_a_run_begins_with_another(tmp_path, trained, folder, seesay):
     seesay("train", "--resume", "--out", out, "--steps", 3, "--quiet")
     assert checkpoint.find(out).name == "00000003"
     card = (checkpoint.find(out) / "README.md").read_text()
-    assert "of them trained (`lora`)" in card and str(source) in card
+    assert "(`lora`, merged)" in card and str(source) in card
     seesay("ask", out, folder / "000.png")
 
 

@@ -134,9 +134,13 @@ def test_counts_are_said_logged_and_on_the_card(tmp_path, base, folder):
     runs.fit(run)
     rows = [(row["trained"], row["parameters"]) for row in history(tmp_path) if "loss" in row]
     assert rows == [(trained, total)] * 2
-    said = card.text(run)
-    assert f"{total:,} parameters, trained from all of `{base}`" in said
-    assert f"{trained:,} of them trained (`lora`)" in said
+    own = sum(p.numel() for p in adapt.merged(run.model).parameters())
+    assert f"{own:,} parameters, trained from all of `{base}` by {trained:,} (`lora`, merged)" in (
+        card.text(run)
+    )
+    run = runs.prepare(tmp_path / "adapters", plan(base, folder, "adapters"))
+    total, trained = run.facts["parameters"], run.facts["trained"]
+    assert f"{total:,} parameters, {trained:,} of them trained from all of" in card.text(run)
 
 
 def test_a_part_may_be_trained_beside_what_was_put_in(tmp_path, base, folder):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from seesay import __version__, config
+from seesay.model import adapt
 
 if TYPE_CHECKING:
     from seesay.train.loop import Run
@@ -52,10 +53,13 @@ def _origin(run: "Run") -> str:
     init, method = run.recipe.model.init, run.recipe.train.tune.method
     total, trained = run.facts["parameters"], run.facts["trained"]
     begun = ", ".join(f"{part} of `{source}`" for part, source in init.items())
-    how = f"{total:,} parameters, trained from {begun or 'nothing'}"
-    if trained == total:
-        return how
-    return f"{how}, {trained:,} of them trained (`{method}`),"
+    how = f"trained from {begun or 'nothing'}"
+    if method == "lora":
+        total -= sum(p.numel() for _, p in adapt.added(run.model))
+        return f"{total:,} parameters, {how} by {trained:,} (`lora`, merged),"
+    if trained < total:
+        return f"{total:,} parameters, {trained:,} of them {how} (`{method}`),"
+    return f"{total:,} parameters, {how}"
 
 
 def with_scores(card: str, measured: Mapping[str, Any], *, command: str) -> str:
