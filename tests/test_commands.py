@@ -218,6 +218,25 @@ def test_a_checkpoint_is_no_run_to_go_on_with(tmp_path, trained, seesay):
     assert checkpoint.find(tmp_path / "run").name == "00000003"
 
 
+def test_a_run_begins_with_another(tmp_path, trained, folder, seesay):
+    """Its weights, its words and its architecture, and what LoRA adds; and it goes on alone."""
+    source, out = tmp_path / "it's" / "光", tmp_path / "tuned"
+    shutil.copytree(trained, source)
+    made = ["--data", folder, "--steps", 2, "--set", "train.batch=4", "--set", "data.workers=0"]
+    seesay("train", *made, "--from", source, "--set", "train.tune.method=lora",
+           "--set", "train.tune.rank=2", "--out", out, "--quiet")  # fmt: skip
+    recipes = [checkpoint.open_config(checkpoint.find(run))["recipe"] for run in (trained, out)]
+    before, after = recipes
+    assert after["model"]["init"] == {"all": str(source)}
+    assert {**after["model"], "init": {}} == before["model"]
+    shutil.rmtree(source)
+    seesay("train", "--resume", "--out", out, "--steps", 3, "--quiet")
+    assert checkpoint.find(out).name == "00000003"
+    card = (checkpoint.find(out) / "README.md").read_text()
+    assert "(`lora`, merged)" in card and str(source) in card
+    seesay("ask", out, folder / "000.png")
+
+
 def test_ctrl_c_saves_and_resume_goes_on(tmp_path, folder, recipe, seesay):
     """In a process of its own, as from a terminal: the whole group gets the signal."""
     out = tmp_path / "run"
@@ -492,6 +511,12 @@ def test_data_that_cannot_be_trained_on(tmp_path, seesay, recipe, name):
     (["--set", "trian.steps=3"], "unknown key 'trian'\n  did you mean 'train'?"),
     (["--recipe", "none.toml"], "none.toml: no such recipe"),
     (["--dev", "none.csv"], "none.csv: no such file or folder"),
+    (["--from", "none"], "none: this folder does not exist"),
+    (["--set", "model.init=3"], "'model.init' is 3"),
+    (["--from", "none", "--set", "model.init=3"], "'model.init' is 3"),
+    (["--set", "train.parts=[{match='vison', rate=0}]"], "did you mean 'vision'?"),
+    (["--set", "train.tune.method=lara"], "'train.tune.method' is 'lara'"),
+    (["--set", "train.tune.rnk=4"], "unknown key 'train.tune.rnk'\n  did you mean 'rank'?"),
 ], ids=str)  # fmt: skip
 def test_options_that_cannot_be(tmp_path, seesay, recipe, options, said):
     source = written(tmp_path, "image,caption\nimages/000.png,red\nimages/001.png,green\n")
@@ -508,6 +533,8 @@ def test_a_run_without_data_or_an_end(tmp_path, seesay, folder):
     assert "does not exist" in seesay("train", "--resume", "--out", out, code=2)
     unnamed = seesay("train", "--resume", "--steps", 1, code=2)
     assert "--resume without --out" in unnamed and "say which run" in unnamed
+    both = seesay("train", "--resume", "--from", "a", "--out", out, code=2)
+    assert "--resume with --from" in both
     alone = seesay("train", "--columns", "image=a", "--steps", 1, "--out", out, code=2)
     assert "--columns without --data" in alone and not out.exists()
 

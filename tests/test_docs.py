@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seesay import cli, config
+from seesay import cli, config, tuning
 from seesay.data import columns, decode, tables
 from seesay.errors import SeesayError
 from seesay.model import checkpoint
@@ -25,6 +25,8 @@ SECTIONS = {
     "[[data.sources]]": config.SourceConfig,
     "[[data.stages]]": config.StageConfig,
     "[train]": config.TrainConfig,
+    "[[train.parts]]": tuning.PartConfig,
+    "[train.tune]": tuning.TuneConfig,
 }
 PARTS = tuple(SECTIONS.values())
 

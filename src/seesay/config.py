@@ -15,21 +15,19 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from seesay.errors import RecipeError, nearest
-
-# Upper bounds are far above any use: a config.json from elsewhere must not exhaust the memory.
-_STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-Count = Annotated[int, Field(ge=0, le=100_000)]
-Size = Annotated[int, Field(ge=1, le=100_000)]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Decay = Annotated[float, Field(ge=0, lt=1)]  # of a running average: at 1 it would never move
-Weights = dict[str, Annotated[float, Field(ge=0)]]
-Norm = Literal["plain", "layer", "rms"]
-# TOML has no null: what is to be nothing, against the default, is written "none".
-NormOrNone = Annotated[
-    Norm | None, pydantic.BeforeValidator(lambda given: None if given == "none" else given)
-]
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "relu_squared"]
+from seesay.fields import (
+    STRICT,
+    Activation,
+    Count,
+    Decay,
+    Norm,
+    NormOrNone,
+    Positive,
+    Share,
+    Size,
+    Weights,
+)
+from seesay.tuning import PartConfig, TuneConfig
 
 
 def _divides(whole: int, part: int, whole_name: str, part_name: str) -> None:
@@ -42,7 +40,7 @@ def _rises(numbers: Sequence[float], name: str) -> None:
         raise ValueError(f"{name} must not fall: {', '.join(str(n) for n in numbers)}")
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class VisionConfig:
     """The vision side. `stem_widths` sets the patch of a `conv` stem: 2 ** their number."""
 
@@ -80,7 +78,7 @@ class VisionConfig:
         return self
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class ConnectorConfig:
     """What turns picture features into what the text side reads."""
 
@@ -95,7 +93,7 @@ class ConnectorConfig:
     cross_every: Size = 2
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class TextConfig:
     """The text side. `context` is the longest sequence, picture tokens included."""
 
@@ -124,7 +122,7 @@ class TextConfig:
         return self
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class ModelConfig:
     """Which family, and its parts."""
 
@@ -150,12 +148,16 @@ class ModelConfig:
     fusion_depth: Count = 2
     # `cross`: 0 where every block looks across; else every so many-th, behind a gate (Flamingo).
     gate_every: Count = 0
+    # Part -> run or checkpoint its first weights come from; `all` for the whole model.
+    init: dict[str, str] = field(default_factory=dict)
+    # Of such parts, what begins anew all the same: names, or patterns of them.
+    fresh: tuple[str, ...] = ()
     vision: VisionConfig = field(default_factory=VisionConfig)
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class SourceConfig:
     """One source of a mixture: `scenes`, or a path; what is None is left to the source itself."""
 
@@ -181,7 +183,7 @@ class SourceConfig:
         return self
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class StageConfig:
     """One stage of a curriculum: up to this share of training, sources are overridden so."""
 
@@ -207,7 +209,7 @@ class StageConfig:
         return self
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class DataConfig:
     """What to train on. `row_tokens` is how long a packed row may be, picture tokens included."""
 
@@ -245,7 +247,7 @@ class DataConfig:
         return self
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class TrainConfig:
     """How to train: for `minutes` of wall-clock time, or for exactly `steps`.
 
@@ -281,9 +283,11 @@ class TrainConfig:
     sample_every: Annotated[float, Field(ge=0)] = 30.0
     save_every: Annotated[float, Field(ge=0)] = 60.0
     tensorboard: bool = False
+    tune: TuneConfig = field(default_factory=TuneConfig)
+    parts: tuple[PartConfig, ...] = ()
 
 
-@dataclass(config=_STRICT, frozen=True, kw_only=True)
+@dataclass(config=STRICT, frozen=True, kw_only=True)
 class Recipe:
     """A whole training run."""
 

@@ -5,7 +5,7 @@ import torch
 from theirs import loaded, randomised, renamed
 from torch import nn
 
-from seesay.model import layers, vision
+from seesay.model import blocks, layers, vision
 from seesay.model.connectors import PixelShuffle
 from seesay.model.layers import Rotary
 from seesay.model.rows import visible
@@ -57,7 +57,7 @@ def llama_like(**options) -> Decoder:
         rotary=rotary,
         head=nn.Linear(WIDTH, VOCABULARY, bias=False),
         norm=layers.norm("rms", WIDTH),
-        blocks=layers.stack(
+        blocks=blocks.stack(
             depth=DEPTH,
             width=WIDTH,
             num_heads=HEADS,
@@ -163,7 +163,7 @@ def test_gpt2():
         embedding=nn.Embedding(VOCABULARY, WIDTH),
         positions=nn.Embedding(LENGTH + 2, WIDTH),
         norm=layers.norm("layer", WIDTH, epsilon=1e-5),
-        blocks=layers.stack(
+        blocks=blocks.stack(
             depth=DEPTH,
             width=WIDTH,
             num_heads=HEADS,
@@ -216,7 +216,7 @@ def tower(*, activation: str, epsilon: float, num_positions: int, **parts) -> nn
         stem=vision.PatchStem(patch=PATCH, width=WIDTH, bias=parts.pop("stem_bias", True)),
         positions=torch.zeros(num_positions, WIDTH),
         norm=layers.norm("layer", WIDTH, epsilon=epsilon),
-        blocks=layers.stack(
+        blocks=blocks.stack(
             depth=DEPTH,
             width=WIDTH,
             num_heads=HEADS,
@@ -354,7 +354,7 @@ def test_bert_layers():
         "output.dense": "mlp.down",
         "output.LayerNorm": "mlp_norm",
     }
-    blocks = layers.stack(
+    those = blocks.stack(
         depth=DEPTH,
         width=WIDTH,
         num_heads=HEADS,
@@ -364,14 +364,14 @@ def test_bert_layers():
         bias=True,
         norm_first=False,
     )
-    loaded(blocks, renamed(theirs.encoder, names))
+    loaded(those, renamed(theirs.encoder, names))
     tokens, there = torch.randint(VOCABULARY, (ROWS, LENGTH)), torch.ones(ROWS, LENGTH)
     there[1, 7:] = 0
     with torch.no_grad():
         expected = theirs(tokens, attention_mask=there).last_hidden_state
         x = theirs.embeddings(tokens)
         bias = layers.mask_bias(there.bool()[:, None, None], torch.float32)
-        for block in blocks:
+        for block in those:
             x = block(x, bias=bias)
     torch.testing.assert_close(x[there.bool()], expected[there.bool()], atol=1e-4, rtol=1e-4)
 

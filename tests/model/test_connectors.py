@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from seesay.errors import RecipeError
-from seesay.model import connectors, layers, qformer
+from seesay.model import blocks, connectors, layers, qformer
 
 SEEN, WIDTH, HEADS, ROWS = 12, 24, 3, 4
 GRID, QUERY_GRID = (4, 6), (2, 3)
@@ -67,7 +67,7 @@ def test_pictures_are_as_if_alone_on_either_path(kind):
 def test_a_fresh_one_sees_and_its_gradients_reach_pictures_and_queries(kind):
     """Zeroed ends of residual paths would hide the picture, and at first stop what comes back."""
     part = kind()
-    layers.initialise(part)
+    blocks.initialise(part)
     patches = torch.randn(ROWS, PATCHES, SEEN, requires_grad=True)
     given = part(patches)
     across = given.var(dim=0).mean() / given.var(dim=(0, 1)).mean()

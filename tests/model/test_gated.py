@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from seesay.model import gated, layers
-from seesay.model.layers import At, LayerCache, Rotary
+from seesay.model import blocks, gated, layers
+from seesay.model.blocks import At
+from seesay.model.layers import LayerCache, Rotary
 
 WIDTH, SEEN, HEADS, ROWS, LENGTH, PLACES = 24, 10, 3, 3, 6, 8
 
@@ -26,9 +27,9 @@ def opened(part: torch.nn.Module) -> torch.nn.Module:
     return part.eval()
 
 
-def decoder_block() -> layers.Block:
+def decoder_block() -> blocks.Block:
     rotary = Rotary(width=WIDTH // HEADS)
-    return layers.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, rotary=rotary)[0]
+    return blocks.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, rotary=rotary)[0]
 
 
 def block() -> gated.Gated:
@@ -61,7 +62,7 @@ def test_a_fresh_one_is_the_block_alone_but_its_gates_learn():
     part, x, rest = block(), torch.randn(ROWS, LENGTH, WIDTH), given()
     for gate in (part.cross.attention_gate, part.cross.mlp_gate):
         gate.data.zero_()
-    layers.initialise(part)
+    blocks.initialise(part)
     alone = {name: rest[name] for name in ("bias", "angles")}
     assert torch.equal(part(x, **rest), part.block(x, **alone))
     (part(x, **rest) * torch.randn_like(x)).sum().backward()
@@ -125,7 +126,7 @@ def test_some_places_are_as_among_all():
     part, x, rest = block(), torch.randn(ROWS, LENGTH, WIDTH), given()
     places = torch.tensor([[5, 1], [0, 3], [2, 2]])
     at = At.of(places, bias=rest["bias"], angles=rest["angles"])
-    wanted = layers.take(part(x, **rest), places)
+    wanted = blocks.take(part(x, **rest), places)
     torch.testing.assert_close(part(x, at=at, **rest), wanted)
 
 
@@ -158,8 +159,8 @@ def test_decoding_in_pieces_is_the_whole(again):
 
 
 def test_every_second_block_of_a_decoder_is_gated():
-    blocks = layers.stack(depth=5, width=WIDTH, num_heads=HEADS, mlp_inner=30)
-    several = gated.gate(blocks, every=2, cross=cross)
+    those = blocks.stack(depth=5, width=WIDTH, num_heads=HEADS, mlp_inner=30)
+    several = gated.gate(those, every=2, cross=cross)
     assert [isinstance(each, gated.Gated) for each in several] == [True, False] * 2 + [True]
-    assert several[0].block is blocks[0] and several[1] is blocks[1]
+    assert several[0].block is those[0] and several[1] is those[1]
     assert several[0].cross is not several[2].cross

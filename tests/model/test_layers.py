@@ -7,7 +7,7 @@ import torch
 
 from seesay import config
 from seesay.errors import RecipeError
-from seesay.model import layers
+from seesay.model import blocks, layers
 from seesay.model.layers import Attention, LayerCache, Rotary
 
 WIDTH, HEADS, ROWS, LENGTH = 24, 6, 2, 7
@@ -75,7 +75,7 @@ def test_a_cache_keeps_the_rows_asked_for_in_their_order():
 
 def test_a_contexts_keys_and_values_are_made_once():
     """Later calls need not give the context, and rows may be dropped between them."""
-    block = layers.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, cross_width=10)[0]
+    block = blocks.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, cross_width=10)[0]
     x, seen = torch.randn(3, LENGTH, WIDTH), torch.randn(3, 5, 10)
     bias = layers.mask_bias(torch.rand(3, 1, LENGTH, 5) < 0.7, torch.float32)
     whole = block(x, context=seen, context_bias=bias, bias=causal())
@@ -105,15 +105,15 @@ def test_positions_of_a_context_are_for_its_keys_alone():
 
 def test_some_places_look_across_as_among_all():
     """A mask of the context that differs by position goes with the places."""
-    block = layers.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, cross_width=10)[0]
+    block = blocks.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, cross_width=10)[0]
     x, seen = torch.randn(ROWS, LENGTH, WIDTH), torch.randn(ROWS, 5, 10)
     bias = causal().expand(ROWS, 1, LENGTH, LENGTH)
     places = torch.tensor([[6, 1], [0, 3]])
-    at = layers.At.of(places, bias=bias, angles=None)
+    at = blocks.At.of(places, bias=bias, angles=None)
     for rows, size in ((ROWS, LENGTH), (ROWS, 1), (1, LENGTH)):
         hidden = layers.mask_bias(torch.rand(rows, 1, size, 5) < 0.6, torch.float32)
         given = dict(context=seen, context_bias=hidden, bias=bias)
-        wanted = layers.take(block(x, **given), places)
+        wanted = blocks.take(block(x, **given), places)
         torch.testing.assert_close(block(x, at=at, **given), wanted)
 
 
@@ -147,7 +147,7 @@ def test_the_mask_holds_in_every_precision(dtype):
 
 
 def test_cross_attention_looks_at_other_features():
-    block = layers.stack(
+    block = blocks.stack(
         depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, cross_width=10, norms="layer"
     )[0].eval()
     x, seen = torch.randn(ROWS, LENGTH, WIDTH), torch.randn(ROWS, 5, 10)
@@ -166,16 +166,16 @@ def test_cross_attention_looks_at_other_features():
 
 
 def test_fresh_blocks_are_the_identity():
-    blocks = layers.stack(depth=2, width=WIDTH, num_heads=HEADS, mlp_inner=30)
-    layers.initialise(blocks)
+    those = blocks.stack(depth=2, width=WIDTH, num_heads=HEADS, mlp_inner=30)
+    blocks.initialise(those)
     x = torch.randn(ROWS, LENGTH, WIDTH)
-    torch.testing.assert_close(blocks[1](blocks[0](x)), x)
-    deviation = float(blocks[0].attention.query.weight.detach().std())
+    torch.testing.assert_close(those[1](those[0](x)), x)
+    deviation = float(those[0].attention.query.weight.detach().std())
     assert deviation == pytest.approx(WIDTH**-0.5, rel=0.2)
 
 
 def test_dropout_acts_in_training_alone():
-    block = layers.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, dropout=0.5)[0]
+    block = blocks.stack(depth=1, width=WIDTH, num_heads=HEADS, mlp_inner=30, dropout=0.5)[0]
     x = torch.randn(ROWS, LENGTH, WIDTH)
     assert not torch.equal(block(x), block(x))
     block.eval()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seesay.errors import CapabilityError
-from seesay.model import layers, qformer
+from seesay.model import blocks, layers, qformer
 
 WIDTH, SEEN, HEADS, ROWS = 24, 10, 3, 3
 PATCHES, QUERIES, LENGTH = 7, 4, 5
@@ -124,7 +124,7 @@ def test_a_projection_gives_what_the_queries_found():
 
 def test_a_fresh_one_sees_and_all_of_it_learns():
     part, (patches, text, real) = model().train(), given()
-    layers.initialise(part)
+    blocks.initialise(part)
     patches.requires_grad_()
     features = part(patches, text=text, bias=bias(real, num_queries=QUERIES))
     (features * torch.randn_like(features)).sum().backward()

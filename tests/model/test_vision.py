@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seesay.model import connectors, layers, vision
+from seesay.model import blocks, connectors, layers, vision
 
 
 def normalise() -> vision.Normalise:
@@ -43,7 +43,7 @@ def transformer(positions: int, **parts) -> vision.VisionTransformer:
         stem=vision.PatchStem(patch=8, width=12),
         positions=torch.randn(positions, 12),
         norm=layers.norm("layer", 12),
-        blocks=layers.stack(depth=2, width=12, num_heads=3, mlp_inner=20),
+        blocks=blocks.stack(depth=2, width=12, num_heads=3, mlp_inner=20),
         **parts,
     ).eval()
 

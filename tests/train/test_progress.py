@@ -17,6 +17,7 @@ FIELDS = {
     "step", "seconds", "progress", "loss", "gradient_norm", "rate", "pictures",
     "pictures_per_second", "tokens_per_second", "waiting", "peak_share", "left", "memory",
     "caption",
+    "trained", "parameters",
 }  # fmt: skip
 ROW = {
     "step": 40, "progress": 0.25, "loss": 1.23456, "pictures_per_second": 321.4,

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from json import dumps as quoted
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ def train(
     steps: Annotated[int | None, Positive] = None,
     out: Path | None = None,
     recipe: Path | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     resume: bool = False,
     columns: list[str] | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
@@ -47,6 +49,8 @@ def train(
         out: The run's folder: checkpoint, log, report, and what --resume needs. If not given, a new
             one: runs/001, runs/002 and so on.
         recipe: A recipe (TOML) to start from; see recipes/.
+        from_: A run or checkpoint to begin with: its weights, its tokenizer, and its architecture
+            where the recipe says nothing else. Short for model.init.all.
         resume: Go on from the last state saved in --out.
         columns: Which column is which, as role=name, where names do not say: --columns image=file
             --columns answer=label. Repeat for each.
@@ -56,18 +60,25 @@ def train(
         quiet: No progress on standard error, only warnings and errors.
     """
     from seesay import config
-    from seesay.train import parallel
+    from seesay.train import init, parallel
 
     if resume and out is None:
         fix = "say which run to go on with: --out and its folder"
         raise RecipeError("--resume without --out", where="--resume", fix=fix)
+    if resume and from_ is not None:
+        fix = "give --out alone: a run goes on from its own last state"
+        raise RecipeError("--resume with --from", where="--from", fix=fix)
     out = out or _fresh(Path("runs"))
     table = _resumed(out) if resume else _begun(out, recipe)
     table = _with_options(table, data=data, dev=dev, columns=columns)
     settings = {"minutes": minutes, "steps": steps, "seed": seed}
     given = [f"train.{key}={value}" for key, value in settings.items() if value is not None]
+    if from_ is not None:
+        given.append(f"model.init.all={quoted(from_, ensure_ascii=False)}")
     table = config.override(table, [*given, *(set_ or ())])
     tell = silent if quiet or not parallel.talks() else say
+    if not resume:
+        table = init.inherit(table, say=tell)
     return _run(table, out, resume=resume, json=json, quiet=quiet, say=tell)
 
 

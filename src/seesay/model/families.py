@@ -7,7 +7,7 @@ from torch import nn
 
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError, nearest
-from seesay.model import cross, dual, fusion, layers, parts, prefix, recurrent, single
+from seesay.model import blocks, cross, dual, fusion, parts, prefix, recurrent, single
 from seesay.model.contract import Model
 
 
@@ -45,7 +45,7 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
         model.patch_head = nn.Linear(config.vision.width, patch)
     if things:
         model.object_head = nn.Linear(config.text.width, things)
-    layers.initialise(model)
+    blocks.initialise(model)
     return model
 
 

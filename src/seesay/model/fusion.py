@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError
 from seesay.model import dual, layers, parts
+from seesay.model.blocks import Block
 from seesay.model.contract import Embedder
 from seesay.model.cross import look_across
 from seesay.model.dual import Dual, text_bias
-from seesay.model.layers import Block, Record
+from seesay.model.layers import Record
 from seesay.model.reader import FillHead, MatchHead, Reader
 from seesay.model.rows import Context
 from seesay.model.text import Decoder

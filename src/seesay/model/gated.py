@@ -9,17 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seesay.model.layers import (
-    MLP,
-    At,
-    Attention,
-    Block,
-    ContextCache,
-    LayerCache,
-    Record,
-    keeper,
-    sees,
-)
+from seesay.model.blocks import At, Block
+from seesay.model.layers import MLP, Attention, ContextCache, LayerCache, Record, keeper, sees
 
 
 class GatedCross(nn.Module):

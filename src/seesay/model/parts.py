@@ -5,7 +5,7 @@ from torch import nn
 
 from seesay.config import ModelConfig, TextConfig, VisionConfig
 from seesay.errors import RecipeError
-from seesay.model import connectors, layers, vision
+from seesay.model import blocks, connectors, layers, vision
 from seesay.model.qformer import QFormer, QueryProjection, query_blocks
 from seesay.model.text import Decoder
 
@@ -27,7 +27,7 @@ def vision_side(config: VisionConfig) -> nn.Module:
         normalise=normalise,
         stem=_stem(config),
         positions=torch.randn(height * width, config.width) * 0.02,
-        blocks=layers.stack(
+        blocks=blocks.stack(
             depth=config.depth,
             width=config.width,
             num_heads=config.num_heads,
@@ -181,7 +181,7 @@ def text_blocks(
     cross_width: int | None = None,
 ) -> nn.ModuleList:
     """Blocks of the words' side; with `cross_width`, they look at features of that width too."""
-    return layers.stack(
+    return blocks.stack(
         depth=depth,
         width=config.width,
         num_heads=config.num_heads,

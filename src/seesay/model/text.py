@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seesay.model.layers import At, Block, LayerCache, Record, Rotary, take
+from seesay.model.blocks import At, Block, take
+from seesay.model.layers import LayerCache, Record, Rotary
 
 
 class Decoder(nn.Module):

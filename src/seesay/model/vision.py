@@ -11,7 +11,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from seesay.model.layers import MLP, Attention, Block, Record, mask_bias
+from seesay.model.blocks import Block
+from seesay.model.layers import MLP, Attention, Record, mask_bias
 
 
 class Normalise(nn.Module):

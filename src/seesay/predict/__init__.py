@@ -11,7 +11,7 @@ from seesay import config, machine
 from seesay.data.stream import Fit
 from seesay.data.text import Text
 from seesay.errors import CheckpointError, RecipeError
-from seesay.model import checkpoint, families, golden
+from seesay.model import adapt, checkpoint, families, golden
 from seesay.model.contract import Model
 from seesay.predict.native import SeesayPredictor
 from seesay.predict.protocol import Answer, Decoding, Predictor, Prompt
@@ -76,13 +76,17 @@ def _build(
     try:
         # Without memory first: what config.json says of sizes is not to be trusted.
         with torch.device("meta"):
-            checkpoint.agree(families.build(recipe.model, **shape), weights, where=where)
-        model = families.build(recipe.model, **shape)
+            checkpoint.agree(_fresh(recipe, shape), weights, where=where)
+        model = _fresh(recipe, shape)
     except RecipeError as error:
         fix = "copy the checkpoint folder again, whole"
         raise CheckpointError(f"config.json: {error}", where=where, fix=fix) from None
     checkpoint.fill(model, weights, where=where)
     return model
+
+
+def _fresh(recipe: config.Recipe, shape: Mapping[str, int]) -> Model:
+    return adapt.rebuilt(families.build(recipe.model, **shape), recipe.train.tune)
 
 
 def predictor(

@@ -36,13 +36,23 @@ def train(
     """
     stood = last(out) if resume else None
     text = Text.open(stood) if stood is not None else None
-    run = setup.prepare(recipe, out=out, examples=examples, text=text, device=device)
+    said: list[str] = []
+    run = setup.prepare(
+        recipe,
+        out=out,
+        examples=examples,
+        text=text,
+        resume=resume,
+        device=device,
+        say=said.append,
+    )
     step = int(stood.name) if stood is not None else 0
     progress = None
     if run.ranks.first:
         tensorboard = recipe.train.tensorboard
         progress = Progress(out, quiet=quiet, tensorboard=tensorboard, resumed=step)
-        progress.say(setup.describe(run))
+        for line in said:
+            progress.say(line)
     try:
         if stood is None:
             _preflight(run, progress)
@@ -83,6 +93,9 @@ def _preflight(run: Run, progress: Progress | None) -> None:
     batch = run.stream[next(iter(Steps(start=0, total=1, progress=lambda step: 1.0)))]
     before, after = preflight.check(run, batch, steps=steps)
     warning = preflight.verdict(before, after, steps)
+    if warning is not None and run.facts["trained"] < run.facts["parameters"] and after < before:
+        # So few weights need not take it all in.
+        warning = f"preflight: {steps} steps on one batch, loss {before:.3f} to {after:.3f}"
     if progress is not None:
         progress.say(warning or f"preflight: one batch by heart, loss {before:.2f} to {after:.3f}")
     run.clock.seconds += time.perf_counter() - start

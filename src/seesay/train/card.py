@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from seesay import __version__, config
+from seesay.model import adapt
 
 if TYPE_CHECKING:
     from seesay.train.loop import Run
@@ -15,7 +16,6 @@ def text(run: "Run") -> str:
     """The card of a run as it stands, without scores."""
     recipe, clock = run.recipe, run.clock
     sources = ", ".join(f"`{source.path}`" for source in recipe.data.sources)
-    parameters = sum(p.numel() for p in run.model.parameters())
     return f"""---
 library_name: seesay
 pipeline_tag: image-text-to-text
@@ -23,8 +23,7 @@ tags: [seesay, {recipe.model.family}]
 ---
 # A Seesay model
 
-Family `{recipe.model.family}`, {parameters:,} parameters, trained from nothing with Seesay \
-{__version__} on {sources}.
+Family `{recipe.model.family}`, {_origin(run)} with Seesay {__version__} on {sources}.
 
 - steps {clock.step:,}, pictures {clock.pictures:,}, token positions {clock.tokens:,}
 - {clock.seconds / 60:.1f} minutes on {run.facts.get("machine", "this machine")}, \
@@ -47,6 +46,20 @@ time, and on any data: `seesay eval FOLDER --data YOUR_TEST_DATA`, which prints 
 ```toml
 {config.dump(recipe)}```
 """
+
+
+def _origin(run: "Run") -> str:
+    """How many parameters it has, how many of them were trained, and what they were before."""
+    init, method = run.recipe.model.init, run.recipe.train.tune.method
+    total, trained = run.facts["parameters"], run.facts["trained"]
+    begun = ", ".join(f"{part} of `{source}`" for part, source in init.items())
+    how = f"trained from {begun or 'nothing'}"
+    if method == "lora":
+        total -= sum(p.numel() for _, p in adapt.added(run.model))
+        return f"{total:,} parameters, {how} by {trained:,} (`lora`, merged),"
+    if trained < total:
+        return f"{total:,} parameters, {trained:,} of them {how} (`{method}`),"
+    return f"{total:,} parameters, {how}"
 
 
 def with_scores(card: str, measured: Mapping[str, Any], *, command: str) -> str:

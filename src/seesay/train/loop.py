@@ -25,6 +25,7 @@ from seesay.train import optim, parallel, save, state
 from seesay.train.losses import loss_of
 from seesay.train.meter import Meter
 from seesay.train.parallel import Ranks
+from seesay.train.parts import Parts
 from seesay.train.progress import Progress
 
 
@@ -84,6 +85,7 @@ class Loop:
     def __init__(self, run: Run, progress: Progress | None, *, resume: Path | None) -> None:
         settings = run.recipe.train
         self.run, self.progress, self.settings = run, progress, settings
+        self.parts = Parts(run.model, settings)
         self.optimizers = optim.optimizers(run.model, settings)
         self.average = optim.Average(run.model, settings.ema) if settings.ema else None
         if resume is not None:
@@ -140,6 +142,7 @@ class Loop:
             self._tell_skipped(batch)
             facts: dict[str, Tensor] = {}
             loss = loss_of(self.run, batch.to(self.run.device), self.run.model, facts) * share
+            self.parts.check_reached(loss)
             loss.backward()
             losses.append(loss.detach())
             self.meter.count(batch, facts)
@@ -158,14 +161,15 @@ class Loop:
         return [count / each if each else 1 / len(batches) for count in targets]
 
     def _set_rate(self) -> float:
-        settings = self.settings
+        settings, progress = self.settings, self.done(self.run.clock.step)
+        self.parts.hold(progress)
         factor = optim.schedule(
-            self.done(self.run.clock.step),
+            progress,
             warmup=settings.warmup,
             decay=settings.decay,
             final=settings.final,
         )
-        optim.set_rate(self.optimizers, factor)
+        optim.set_rate(self.optimizers, factor, progress=progress)
         return factor
 
     def _update(self, loss: Tensor) -> Tensor:
@@ -190,9 +194,12 @@ class Loop:
     def between(self) -> None:
         """Log, say a sample, save: whatever is due."""
         step, settings = self.run.clock.step, self.settings
+        if step % settings.log_every == 0:
+            self.parts.check(step)
         if self.progress is not None and step % settings.log_every == 0:
             # No message here: only the first process logs.
-            self.progress.row(self.meter.row(self._planned(step)))
+            counts = {"trained": self.parts.now, "parameters": self.parts.total}
+            self.progress.row(self.meter.row(self._planned(step)) | counts)
         if self.elapsed() - self.last_sample > settings.sample_every:
             self.last_sample = self.elapsed()
             self._say_sample()
@@ -203,6 +210,7 @@ class Loop:
     def save(self) -> None:
         """Write a checkpoint of this moment."""
         self.check_finite()
+        self.parts.check(self.run.clock.step)
         if self.run.ranks.first:
             self.run.clock.seconds = self.elapsed()
             self.run.clock.losses = [float(loss) for loss in self.meter.losses]

@@ -1,41 +1,48 @@
 """Optimisers by parameter group, the learning-rate schedule, and the running average of weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seesay.config import TrainConfig
+from seesay.model import adapt
 from seesay.model.vision import Convolution
+from seesay.train import parts
 
 
 def optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of blocks and convolutions and AdamW for the rest, or AdamW for all.
 
     Each group keeps its own peak rate as `peak`; `schedule` multiplies it. Embeddings, positions,
-    heads, norms and biases are AdamW's always: Muon (arXiv:2502.16982) is for hidden matrices.
+    heads, norms and biases are AdamW's always: Muon (arXiv:2502.16982) is for hidden matrices. So
+    is what fine-tuning put in. Parts with `spans` of their own are in groups of their own.
     """
+    spans = parts.spans(model, config)
+    few = {id(p) for _, p in adapt.added(model)}
     kernels = {id(part.weight) for part in model.modules() if isinstance(part, Convolution)}
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    hidden = [p for name, p in trained if p.ndim == 2 and not _is_table(name)]
-    tables = [p for name, p in trained if p.ndim > 2 or (p.ndim == 2 and _is_table(name))]
+    said = {id(p): spans[name] for name, p in trained}
+    mixed = {id(p) for name, p in trained if p.ndim == 2 and not _is_table(name)} - few
+    hidden = [p for _, p in trained if id(p) in mixed]
+    tables = [p for _, p in trained if p.ndim >= 2 and id(p) not in mixed]
     flat = [p for _, p in trained if p.ndim < 2]
     rate, decay = config.adamw_learning_rate, config.weight_decay
-    rest = [_group(tables, rate, decay), _group(flat, rate, 0.0)]
+    rest = [*_groups(tables, rate, decay, said), *_groups(flat, rate, 0.0, said)]
     made: list[torch.optim.Optimizer] = []
     if config.optimizer == "muon":
         stem = [p for p in hidden if id(p) in kernels]
         inside = [p for p in hidden if id(p) not in kernels]
         groups = [
-            _group(inside, config.learning_rate, decay),
-            _group(stem, config.convolution_learning_rate, decay),
+            *_groups(inside, config.learning_rate, decay, said),
+            *_groups(stem, config.convolution_learning_rate, decay, said),
         ]
-        if groups := [group for group in groups if group["params"]]:
+        if groups:
             made.append(Muon(groups, momentum=config.momentum))
     else:
-        rest.append(_group(hidden, rate, decay))
-    if rest := [group for group in rest if group["params"]]:
+        rest += _groups(hidden, rate, decay, said)
+    if rest:
         fused = all(p.device.type in ("cuda", "cpu") for _, p in trained)
         made.append(torch.optim.AdamW(rest, betas=config.betas, fused=fused))
     return made
@@ -102,8 +109,17 @@ def orthogonal(
     return x
 
 
-def _group(parameters: list[nn.Parameter], rate: float, decay: float) -> dict[str, Any]:
-    return {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
+def _groups(
+    parameters: list[nn.Parameter], rate: float, decay: float, said: Mapping[int, parts.Spans]
+) -> list[dict[str, Any]]:
+    """Parameters with one peak rate, those together of which the same is said."""
+    found: dict[parts.Spans, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        found.setdefault(said[id(parameter)], []).append(parameter)
+    return [
+        {"params": those, "lr": rate, "peak": rate, "weight_decay": decay, "spans": spans}
+        for spans, those in found.items()
+    ]
 
 
 def _is_table(name: str) -> bool:
@@ -123,11 +139,11 @@ def schedule(progress: float, *, warmup: float, decay: float, final: float) -> f
     return final + (1 - final) * min(1.0, max(0.0, left))
 
 
-def set_rate(made: list[torch.optim.Optimizer], factor: float) -> None:
-    """Give every group its peak rate times a factor."""
+def set_rate(made: list[torch.optim.Optimizer], factor: float, *, progress: float = 0.0) -> None:
+    """Give every group its peak rate times a factor, and times its part's own at this time."""
     for optimizer in made:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
+            group["lr"] = group["peak"] * factor * parts.factor(group["spans"], progress)
 
 
 class Average:

@@ -12,6 +12,7 @@ from seesay.data.collate import ROUND
 from seesay.records import Batch
 from seesay.train import optim
 from seesay.train.losses import loss_of
+from seesay.train.parts import Parts
 
 if TYPE_CHECKING:
     from seesay.train.loop import Run
@@ -32,12 +33,15 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     losses: list[float] = []
     devices = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
+        held = Parts(model, run.recipe.train)
+        held.hold(0.0)
         made = optim.optimizers(model, run.recipe.train)
         optim.set_rate(made, 0.5)
         for step in range(steps):
             counter = FlopCounterMode(display=False) if step == 0 else None
             with counter or contextlib.nullcontext():  # Counting slows a step down.
                 loss = loss_of(run, few, model)
+                held.check_reached(loss)
                 loss.backward()
             if counter is not None:
                 run.facts |= arithmetic(counter, few, model)

@@ -10,7 +10,7 @@ import torch
 
 from seesay import __version__
 from seesay.config import as_table
-from seesay.model import checkpoint, golden
+from seesay.model import adapt, checkpoint, golden
 from seesay.train import card, optim, state
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ def write(
 
 
 def averaged(run: "Run", average: optim.Average | None):
-    """The model that is saved: with averaged weights where there are such."""
+    """The model that is saved: averaged weights where there are such, LoRA merged into the rest."""
     if average is None:
-        return run.model
+        return adapt.merged(run.model)
     model = copy.deepcopy(run.model)
     model.load_state_dict(average.weights)
-    return model
+    return adapt.merged(model)
 
 
 def config(run: "Run") -> dict[str, Any]:

@@ -13,10 +13,12 @@ from seesay.data.augment import Augment
 from seesay.data.stream import FileRows, Fit, SceneRows, Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
-from seesay.model import families, parts
+from seesay.model import adapt, families
+from seesay.model.parts import patch_grid
 from seesay.records import Example
-from seesay.train import losses, parallel
+from seesay.train import init, losses, parallel
 from seesay.train.loop import Run
+from seesay.train.parts import Parts
 
 # Drawn pictures whose texts a tokenizer is trained on: every word comes up many times.
 SCENES_READ = 2000
@@ -28,6 +30,7 @@ def prepare(
     out: Path,
     examples: Sequence[Sequence[Example]] | None = None,
     text: Text | None = None,
+    resume: bool = False,
     device: str = "auto",
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
@@ -35,19 +38,21 @@ def prepare(
 
     Args:
         examples: of each file source, in the recipe's order, where they are read already.
-        text: the tokenizer of the checkpoint gone on from; learned from the data where None.
+        text: the tokenizer of the checkpoint gone on from; where None, that of the checkpoint the
+            first weights come from (`model.init`), or else one learned from the data.
+        resume: the weights come from where the run stood.
     """
     _check_drawn(recipe)
     ranks = parallel.join()
     torch.manual_seed(recipe.train.seed)
     given = list(examples) if examples is not None else read(recipe.data)
-    text = text or learn_text(recipe, given)
+    text = text or init.text(recipe) or learn_text(recipe, given)
     fit = Fit(
         size=recipe.model.vision.size,
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
-        patches=parts.patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
+        patches=patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
         about=_taught(recipe, "object"),
         spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
         claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
@@ -56,6 +61,10 @@ def prepare(
     dtype = machine.precision(place, wish=_WISHES[recipe.train.precision])
     model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
     losses.check(recipe.train.objectives, model.can, family=recipe.model.family)
+    if resume:
+        adapt.apply(model, recipe.train.tune)
+    else:
+        init.begin(model, recipe, say=say)
     fused = recipe.train.fused
     run = Run(
         recipe=recipe,
@@ -69,6 +78,8 @@ def prepare(
         fused=place.type != "cpu" if fused is None else fused,
         ranks=ranks,
     )
+    parts = Parts(run.model, recipe.train)
+    run.facts |= {"parameters": parts.total, "trained": parts.trained}
     run.facts["machine"] = machine.describe().cpu
     with contextlib.suppress(RuntimeError):
         run.facts["peak_flops"] = machine.measure_matmul(place, dtype, seconds=0.2)
@@ -195,11 +206,14 @@ def _stream(
 
 def describe(run: Run) -> str:
     """One line of what is about to be trained, and where."""
-    parameters = sum(p.numel() for p in run.model.parameters()) / 1e6
+    total, trained = run.facts["parameters"], run.facts["trained"]
+    parameters = f"{total / 1e6:.2f} M parameters"
+    if trained < total:
+        parameters = f"{trained:,} of {total:,} parameters trained ({trained / total:.1%})"
     peak = run.facts.get("peak_flops", 0.0) / 1e9
     kind = str(run.dtype).removeprefix("torch.")
     return (
-        f"{parameters:.2f} M parameters, vocabulary {len(run.text)}, "
+        f"{parameters}, vocabulary {len(run.text)}, "
         f"{run.stream.fit.picture_tokens} tokens a picture; {run.device} in {kind} "
         f"(matmul {peak:.0f} GFLOP/s measured)"
     )

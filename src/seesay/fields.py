@@ -1,0 +1,21 @@
+"""What the values of a recipe may be: counts, shares, rates, names of norms and activations."""
+
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field
+
+# Upper bounds are far above any use: a config.json from elsewhere must not exhaust the memory.
+STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Size = Annotated[int, Field(ge=1, le=100_000)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]  # of a running average: at 1 it would never move
+Weights = dict[str, Annotated[float, Field(ge=0)]]
+Norm = Literal["plain", "layer", "rms"]
+# TOML has no null: what is to be nothing, against the default, is written "none".
+NormOrNone = Annotated[
+    Norm | None, pydantic.BeforeValidator(lambda given: None if given == "none" else given)
+]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "relu_squared"]
