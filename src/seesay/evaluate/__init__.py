@@ -9,9 +9,10 @@ import numpy as np
 from seesay.data import images
 from seesay.errors import CapabilityError, DataError, SeesayError, nearest
 from seesay.evaluate import moderation
-from seesay.evaluate.asking import Asker, How, Instead, Meter, Progress, Reply, Sections, Test
+from seesay.evaluate.asking import Asker, Instead, Meter, Progress
 from seesay.evaluate.embedding import Vectors
 from seesay.evaluate.retrieval import Retrieval
+from seesay.evaluate.test import How, Reply, Sections, Test
 from seesay.metrics import controls as blind
 from seesay.metrics.evaluation import Evaluation, Record, Scores, merge
 from seesay.metrics.intervals import Score

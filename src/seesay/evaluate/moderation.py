@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from seesay.errors import CapabilityError
-from seesay.evaluate.asking import Asker, How, Meter, Reply, Test
+from seesay.evaluate.asking import Asker, Meter
+from seesay.evaluate.test import How, Reply, Test
 from seesay.predict import Prompt
 from seesay.tasks import moderate
 
@@ -12,6 +13,8 @@ from seesay.tasks import moderate
 def set_threshold(asker: Asker) -> None:
     """Choose where to flag, by the best F1 on the examples to learn from; 0.5 without any."""
     test = asker.test
+    for example in (*test.examples, *test.dev):
+        moderate.allowed(example.options, where=str(example.origin))
     if not test.dev:
         asker.notes["moderate"] = "flagged at 0.5: give other data (--dev) to choose a threshold on"
         return

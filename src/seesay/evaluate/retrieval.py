@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from seesay.errors import CapabilityError, DataError
-from seesay.evaluate.asking import Instead, Meter, Reply, Sections, Test, checked, replies_to
+from seesay.evaluate.asking import Instead, Meter, checked, replies_to
 from seesay.evaluate.embedding import Vectors
+from seesay.evaluate.test import Reply, Sections, Test
 from seesay.metrics import ranking
 from seesay.predict import Predictor, Prompt
 from seesay.records import Picture
@@ -51,11 +52,11 @@ class Retrieval:
         self.examples_of: list[list[int]] = [[] for _ in number]
         self.texts_of: list[list[int]] = [[] for _ in number]
         self.pictures_of: list[list[int]] = [[] for _ in texts]
-        for i, (picture, text) in enumerate(zip(self.picture_of, self.text_of, strict=True)):
+        for i, picture in enumerate(self.picture_of):
             self.examples_of[picture].append(i)
-            if picture not in self.pictures_of[text]:
-                self.texts_of[picture].append(text)
-                self.pictures_of[text].append(picture)
+        for picture, text in dict.fromkeys(zip(self.picture_of, self.text_of, strict=True)):
+            self.texts_of[picture].append(text)
+            self.pictures_of[text].append(picture)
         self.first = [several[0] for several in self.examples_of]
         self.pools: list[list[int]] = []
         self._texts_TV: np.ndarray | None = None

@@ -39,8 +39,13 @@ def average_precision(probabilities: Numbers, truths: Numbers) -> Statistic:
 
     Those that are equal are taken at once. Lots drawn give the share of what should be flagged.
     """
-    rows = np.stack([np.asarray(probabilities, float), np.asarray(truths, float)], axis=1)
+    rows = np.stack([_known(probabilities), np.asarray(truths, float)], axis=1)
     return Statistic(rows, _average_precision)
+
+
+def _known(probabilities: Numbers) -> Float[np.ndarray, " N"]:
+    """Without the last digits, in which the same sum in another order differs."""
+    return np.asarray(probabilities, np.float32).astype(float)
 
 
 def _average_precision(
@@ -79,7 +84,7 @@ def threshold(
         DataError: nothing that should be flagged, nothing that should not, or no threshold reaches
             what is wanted.
     """
-    given, right = np.asarray(probabilities, float), np.asarray(truths, bool)
+    given, right = _known(probabilities), np.asarray(truths, bool)
     if right.all() or not right.any():
         what = f"{int(right.sum())} of {len(right)} examples to choose a threshold on are flagged"
         raise DataError(what, where="dev", fix="give some that should be and some that should not")

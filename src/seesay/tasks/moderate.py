@@ -31,6 +31,7 @@ __all__ = [
     "prompt",
     "ranked",
     "score",
+    "threshold",
     "why",
 ]
 
@@ -43,7 +44,7 @@ ALLOWED = ("allowed", "none", "safe", "ok", "normal", "允许", "无", "安全",
 _CHINESE = re.compile(f"[{CJK}]")
 
 
-def allowed(options: Sequence[str]) -> str:
+def allowed(options: Sequence[str], *, where: str = "") -> str:
     """The category of what breaks no rule.
 
     Raises:
@@ -53,12 +54,13 @@ def allowed(options: Sequence[str]) -> str:
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} of the categories {', '.join(options)} say that a picture is allowed"
-    raise DataError(what, fix=f"call one of them so: {', '.join(ALLOWED)}")
+    raise DataError(what, where=where, fix=f"call one of them so: {', '.join(ALLOWED)}")
 
 
 def flagged(chances: Mapping[str, float]) -> float:
-    """How likely some rule is broken: 1 - p(allowed)."""
-    return 1.0 - chances[allowed(list(chances))]
+    """How likely some rule is broken: the sum over all that are not the allowed."""
+    fine = allowed(list(chances))
+    return sum(chance for name, chance in chances.items() if name != fine)
 
 
 def decide(chances: Mapping[str, float], threshold: float) -> str:
