@@ -289,6 +289,12 @@ def test_eval_on_drawn_pictures(trained, seesay):
     assert {"answers", "captions"} <= made["scores"].keys()
 
 
+def test_eval_asks_for_boxes_of_drawn_things(trained, seesay):
+    asked = ["eval", trained, "--data", "scenes", "--task", "ground", "--limit", 6, "--json"]
+    scores = one_object(seesay(*asked))["scores"]
+    assert scores.keys() == {"boxes", "boxes_iou"} and scores["boxes"]["n"] == 6
+
+
 def test_eval_as_another_task(tmp_path, trained, folder, capsys, seesay):
     """A model without vectors ranks pair by pair; it can tell no classes by templates."""
     assert cli.main(["eval", str(trained), "--data", str(folder), "--task", "retrieve"]) == 0

@@ -30,6 +30,7 @@ def test_the_table_is_whole():
         "classify": "classes",
         "retrieve": "text_r1",
         "moderate": "categories",
+        "ground": "boxes",
     }
     assert all(isinstance(task, Task) for task in TASKS.values())
 

@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 from seesay.commands.options import pairs
 
 # As `TASKS` has them; a test holds it. `seesay --help` must not wait for what that imports.
-Task = Literal["caption", "vqa", "dialogue", "match", "classify", "retrieve", "moderate"]
+Task = Literal["caption", "vqa", "dialogue", "match", "classify", "retrieve", "moderate", "ground"]
 
 
 def evaluate(

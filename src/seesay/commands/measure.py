@@ -23,6 +23,9 @@ from seesay.train import Run, auto, card, history
 if TYPE_CHECKING:
     from seesay.data import sources
 
+# Drawn pictures whose things are to be boxed.
+BOXED = 200
+
 
 def command() -> str:
     """The command that is running, as it can be typed again."""
@@ -100,10 +103,7 @@ def examples(
             can be asked as the task.
     """
     if data == "scenes":
-        from seesay.config import SourceConfig
-
-        drawn = auto.drawn(SourceConfig(), seed=seed, split="test")
-        return (recast(drawn, task) if task else drawn)[:limit]
+        return _drawn(task, seed=seed)[:limit]
     from seesay.data import sources
 
     tell = silent if quiet else say
@@ -129,6 +129,18 @@ def examples(
             fix=f"run `seesay data check` on it, or {sources.MORE_BROKEN}",
         )
     return kept
+
+
+def _drawn(task: str | None, *, seed: int) -> list[Example]:
+    """Drawn examples; boxes are only asked for where they are wanted."""
+    from seesay import scenes
+
+    if task == "ground":
+        world, kinds = scenes.World(seed=seed, split="test"), {"ground": 1.0}
+        drawn = [scenes.examples(world, i, captions=0, kinds=kinds) for i in range(BOXED)]
+        return [example for several in drawn for example in several]
+    every = auto.drawn(config.SourceConfig(), seed=seed, split="test")
+    return recast(every, task) if task else every
 
 
 def _read_for(

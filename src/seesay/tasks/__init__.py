@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from seesay.metrics.intervals import Measures
 from seesay.records import Example, Turn
-from seesay.tasks import caption, classify, dialogue, match, moderate, retrieve, vqa
+from seesay.tasks import caption, classify, dialogue, ground, match, moderate, retrieve, vqa
 
 
 @runtime_checkable
@@ -56,4 +56,5 @@ TASKS: dict[str, Task] = {
     "classify": classify,
     "retrieve": retrieve,
     "moderate": moderate,
+    "ground": ground,
 }

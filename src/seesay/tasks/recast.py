@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from seesay.coordinates import text_box
 from seesay.errors import DataError, nearest
 from seesay.records import Example
 from seesay.tasks import TASKS, moderate
@@ -15,6 +16,7 @@ FROM: dict[str, tuple[str, ...]] = {
     "classify": ("vqa", "moderate"),
     "vqa": ("classify",),
     "caption": ("retrieve",),
+    "ground": ("vqa",),
 }
 NEEDED = {
     "caption": "a caption for each picture: --columns caption=NAME",
@@ -25,6 +27,7 @@ NEEDED = {
     "retrieve": "a caption for each picture: --columns caption=NAME",
     "moderate": "a class for each picture, one of which says that it is allowed "
     f"({', '.join(moderate.ALLOWED)})",
+    "ground": "answers that are boxes, such as (120,340),(260,480) in thousandths of the picture",
 }
 
 
@@ -55,4 +58,6 @@ def _fits(example: Example, task: str) -> bool:
         return False
     if task == "moderate":
         return sum(option.strip().lower() in moderate.ALLOWED for option in example.options) == 1
+    if task == "ground":
+        return text_box(example.answer) is not None
     return task != "classify" or len(example.options) > 1
