@@ -105,9 +105,11 @@ def test_ground_says_the_box(language):
 
 
 def test_a_box_said_of_a_picture_of_the_usual_size_is_nearly_the_box():
+    found = []
     for example in examples_of("ground", resolution=64):
         said = text_box(example.answer, width=64, height=64)
-        assert said is not None and iou(example.boxes[0], said) >= 0.8
+        found.append(iou(example.boxes[0], said) if said else 0.0)
+    assert min(found) >= 0.8 and sum(found) / len(found) >= 0.9
 
 
 def examples_of(kind, *, resolution):
