@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -305,6 +306,57 @@ def test_eval_writes_a_report_and_changes_nothing_else(trained, folder, seesay, 
 def test_eval_on_drawn_pictures(trained, seesay):
     made = one_object(seesay("eval", trained, "--data", "scenes", "--limit", 20, "--json"))
     assert {"answers", "captions"} <= made["scores"].keys()
+
+
+def test_eval_asks_for_boxes_of_drawn_things(trained, seesay):
+    asked = ["eval", trained, "--data", "scenes", "--task", "ground", "--limit", 6, "--json"]
+    scores = one_object(seesay(*asked))["scores"]
+    assert scores.keys() == {"boxes", "boxes_iou"} and scores["boxes"]["n"] == 6
+
+
+def test_eval_as_another_task(tmp_path, trained, folder, capsys, seesay):
+    """A model without vectors ranks pair by pair; it can tell no classes by templates."""
+    assert cli.main(["eval", str(trained), "--data", str(folder), "--task", "retrieve"]) == 0
+    shown = capsys.readouterr()
+    rows = [line.split()[0] for line in shown.out.splitlines()]
+    assert rows[:3] == ["score", "text_r1", "text_r5"] and "image_median_rank" in rows
+    told = seesay("eval", trained, "--data", folder, "--task", "classify", code=2)
+    assert "can be asked as 'classify'" in told and "--columns label=NAME" in told
+    told = seesay("eval", trained, "--data", folder, "--task", "retreive", code=2)
+    assert "retrieve" in told
+    classes = runs.pictures(tmp_path / "classes", 12)
+    table = written(
+        classes, "image,caption,label\n" + "".join(f"{i:03d}.png,x,{i % 2}\n" for i in range(12))
+    )
+    made = one_object(seesay("eval", trained, "--data", table, "--task", "classify", "--json"))
+    assert made["scores"].keys() == {"classes"}
+    told = seesay("eval", trained, "--data", table, "--task", "classify", "--templates", "a {}",
+                  code=2)  # fmt: skip
+    assert "embed" in told
+    told = seesay("eval", trained, "--data", table, "--templates", tmp_path / "none", code=2)
+    assert "has no {} for the class" in told
+
+
+def test_eval_flags_by_a_threshold_from_other_data(tmp_path, trained, capsys):
+    parts = []
+    for name in ("test", "dev"):
+        place = runs.pictures(tmp_path / name, 8)
+        labels = "".join(f"{i:03d}.png,{('none', 'red')[i % 2]}\n" for i in range(8))
+        parts.append(str(written(place, f"image,label\n{labels}")))
+    asked = ["eval", str(trained), "--data", parts[0], "--task", "moderate", "--json"]
+    assert cli.main(asked) == 0
+    shown = capsys.readouterr()
+    assert "moderate: flagged at 0.5: give other data (--dev)" in shown.err
+    assert {"categories", "flag_ap"} <= one_object(shown.out)["scores"].keys()
+    assert cli.main([*asked, "--dev", parts[1]]) == 0
+    assert "the best F1 on 8 other examples" in capsys.readouterr().err
+
+
+def test_eval_knows_every_task():
+    from seesay.commands import eval as command
+    from seesay.tasks import TASKS
+
+    assert list(get_args(command.Task)) == list(TASKS)
 
 
 def test_eval_leaves_out_what_is_broken_where_it_is_told_to(tmp_path, trained, capsys, seesay):

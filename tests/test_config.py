@@ -98,7 +98,7 @@ def test_an_unknown_key_is_named_by_its_place():
 def test_where_no_name_is_near_all_are_listed():
     assert refused("zzz=1").fix == "known: model, data, train"
     known = refused("model.connector.zzz=1").fix
-    assert known == "known: kind, factor"
+    assert known == "known: kind, factor, queries, depth, cross_every"
 
 
 # Values.
@@ -115,7 +115,7 @@ SIZES = ("model.vision.width", "model.text.width", "model.connector.factor", "tr
     "train.seed=-1", f"train.seed={2**62}", f"train.seed={'9' * 5000}", "train.seed=1.0",
     "train.betas=[0.9]", "train.betas=[0.9,0.95,0.99]", "train.precision=float16",
     "train.optimizer=sgd", "train.tensorboard=1", "train.compile='true'",
-    "model.family=dual", "model.vision.kind=cnn", "model.vision.image_size=0",
+    "model.fusion=late", "model.vision.kind=cnn", "model.vision.image_size=0",
     "model.vision.image_size=[32]", "model.vision.image_size=[32,32,3]",
     "model.vision.image_size=[32,0]", "model.vision.deviation=[0.5,0.5,0]",
     "model.vision.mean=0.5", "model.vision.stem_widths=[]", "model.vision.depth=1001",

@@ -187,3 +187,20 @@ def test_a_failed_report_leaves_the_last_one(tmp_path):
 def test_the_same_twice(tmp_path):
     first, _ = render(tmp_path, history=HISTORY)
     assert first == render(tmp_path, history=HISTORY)[0]
+
+
+def test_a_rank_is_better_the_lower_it_is(tmp_path):
+    made = Evaluation(
+        scores={"text_median_rank": Score(2, 1, 3, 40), "image_median_rank": Score(9, 7, 12, 40)},
+        controls={
+            "text_median_rank_blank": Score(20, 17, 23, 40),
+            "text_median_rank_chance": Score(10, 10, 10, 40),
+            "image_median_rank_chance": Score(10, 10, 10, 40),
+        },
+        notes={"retrieve": "ranked among 100 pictures at a time"},
+    )
+    path = write(tmp_path / "r.html", title="t", evaluation=made, environment={})
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert "8.00 below its best control, chance" in text
+    assert "not clearly below its best control, chance: 1.00 below" in text
+    assert "ranked among 100 pictures at a time" in text

@@ -14,7 +14,7 @@ from typing import Any
 
 from seesay.data import images
 from seesay.evaluate import Evaluation, Record, Score, merge
-from seesay.metrics.evaluation import Scores, is_share, shown
+from seesay.metrics.evaluation import Scores, is_rank, is_share, shown
 from seesay.records import Picture
 
 # A thumbnail's longest side in pixels; a picture below the second is enlarged without smoothing.
@@ -27,6 +27,21 @@ NAMES = {
     "captions": ("Captions", "captions wholly right"),
     "matching": ("Matching", "right text chosen"),
     "classes": ("Classes", "right class"),
+    "categories": ("Categories", "right category of the policy"),
+    "flag_precision": ("Flags, precision", "of the pictures flagged, those that should be"),
+    "flag_recall": ("Flags, recall", "of the pictures that should be flagged, those that are"),
+    "flag_f1": ("Flags, F1", "harmonic mean of precision and recall"),
+    "flag_ap": ("Flags, average precision", "precision over all thresholds"),
+    "text_median_rank": ("Text retrieval, median rank", "place of a picture's first own caption"),
+    "image_median_rank": ("Image retrieval, median rank", "place of a caption's picture"),
+    "text_r10": ("Text retrieval, R@10", "a caption of the picture's among the nearest 10"),
+    "text_r1": ("Text retrieval, R@1", "a caption of the picture's is the nearest"),
+    "text_r5": ("Text retrieval, R@5", "a caption of the picture's among the nearest 5"),
+    "image_r10": ("Image retrieval, R@10", "the caption's picture among the nearest 10"),
+    "image_r1": ("Image retrieval, R@1", "the caption's picture is the nearest"),
+    "image_r5": ("Image retrieval, R@5", "the caption's picture among the nearest 5"),
+    "boxes_iou": ("Boxes, IoU", "mean overlap of the box said and the true one"),
+    "boxes": ("Boxes", "boxes that overlap the true one by half or more"),
     "replies_rouge_l": ("Replies, ROUGE-L", "longest run of words shared with the true reply"),
     "replies": ("Replies", "last replies of conversations exactly right"),
     "cider": ("CIDEr-D", "likeness to the reference captions, from 0 to 10"),
@@ -77,6 +92,7 @@ def write(
         legend=_legend(whole),
         slices=_slices(whole),
         skipped=whole.skipped,
+        notes=whole.notes,
         curves=_curves(history),
         duration=_duration(history),
         gallery=_gallery(whole.records, limit=num_pictures),
@@ -188,14 +204,15 @@ def _verdict(name: str, score: Score, controls: Scores) -> tuple[str, bool]:
     """How far above the best that is got without looking, and whether the intervals part."""
     if not controls:
         return "no control was run", False
-    kind, best = max(controls.items(), key=lambda item: item[1].value)
+    better, sign = ("below", -1) if is_rank(name) else ("above", 1)
+    kind, best = max(controls.items(), key=lambda item: sign * item[1].value)
     label = CONTROLS[kind][0] if kind in CONTROLS else kind
     gap = score.value - best.value
     size = f"{100 * abs(gap):.1f} points" if is_share(name) else f"{abs(gap):.2f}"
-    if score.low > best.high:
-        return f"{size} above its best control, {label}", True
+    if score.low > best.high if sign > 0 else score.high < best.low:
+        return f"{size} {better} its best control, {label}", True
     side = "above" if gap >= 0 else "below"
-    return f"not clearly above its best control, {label}: {size} {side}", False
+    return f"not clearly {better} its best control, {label}: {size} {side}", False
 
 
 def _legend(evaluation: Evaluation) -> list[tuple[str, str, str]]:

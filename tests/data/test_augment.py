@@ -173,3 +173,12 @@ def test_what_would_not_be_true_is_refused():
     with pytest.raises(DataError, match="'orange'") as error:
         Augment(recolour=True).check([example], size=(8, 8))
     assert error.value.where == "a.csv:3"
+
+
+def test_boxes_do_not_move_with_the_picture():
+    said = [Example((), (Turn("assistant", "(120,340),(260,480)"),), Origin("a.csv", 3))]
+    for change in ({"flip": True}, {"turn": True}, {"shift": 2}):
+        with pytest.raises(DataError, match="would stay where it was") as error:
+            Augment(**change).check(said, size=(16, 16))
+        assert error.value.where == "a.csv:3"
+    Augment(recolour=True).check(said, size=(16, 16))

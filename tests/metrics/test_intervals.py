@@ -6,8 +6,10 @@ import pytest
 from seesay.errors import SeesayError
 from seesay.metrics.intervals import (
     Measure,
+    Statistic,
     bootstrap,
     mean,
+    median,
     paired_difference,
     proportion,
     proportion_interval,
@@ -94,3 +96,31 @@ def test_what_is_not_a_number_is_refused():
         score(mean([]), [], name="x")
     with pytest.raises(SeesayError, match="2 rows for 1 examples"):
         score(mean([1, 2]), ["a"], name="x")
+
+
+def test_a_median_and_its_interval():
+    random = np.random.default_rng(0)
+    values = random.integers(1, 50, size=201)
+    found = score(median(values), range(201), name="median")
+    assert found.value == np.median(values) and found.n == 201
+    assert found.low < found.value < found.high
+    assert score(median(values[:200]), range(200)).value == np.median(values[:200])
+    assert median(values).take([3, 5, 8]).value == np.median(values[[3, 5, 8]])
+    few = score(median(np.repeat(values[:20], 10)), np.repeat(range(20), 10).tolist())
+    assert few.high - few.low > found.high - found.low
+
+
+def test_a_statistic_of_sums_has_the_interval_of_the_measure():
+    values = np.random.default_rng(1).random(60)
+    as_statistic = Statistic(
+        values[:, None], lambda rows: lambda w: float(w @ rows[:, 0] / w.sum())
+    )
+    groups = np.repeat(range(20), 3).tolist()
+    assert bootstrap(as_statistic, groups) == pytest.approx(bootstrap(mean(values), groups))
+
+
+def test_resamples_without_a_value_are_passed_over():
+    """A recall: nothing to find in many of the resamples."""
+    rows = np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    found = score(Measure(rows, lambda s: s[0] / s[1] if s[1] else float("nan")), range(3))
+    assert (found.low, found.value, found.high) == (1, 1, 1)

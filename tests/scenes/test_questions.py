@@ -7,9 +7,12 @@ from functools import cache
 import pytest
 from scenes.oracle import NUMBERS, Oracle, thought
 
+from seesay.coordinates import text_box
 from seesay.errors import SeesayError
+from seesay.metrics.boxes import iou
 from seesay.scenes import SPLITS, World, chained, examples, questions
 from seesay.scenes.language import tongue
+from seesay.scenes.stream import BOX_STEP
 from seesay.scenes.world import COLOURS, HELD_OUT, SHAPES
 
 TRAINED = ("train", "dev", "test")
@@ -25,13 +28,13 @@ def test_answers_of_a_kind(kind):
     seen = 0
     for example in asked(World(seed=11, objects=(2, 6)), 120, 3, kinds={kind: 1.0}):
         assert example.labels["kind"] == kind
-        assert example.answer in example.options
+        assert example.answer in example.options or kind == "ground"
         assert Oracle.of(example.scene).answer(example.question) == example.answer, example.question
         seen += 1
     assert seen > 100
 
 
-STRAIGHT = {"colour", "shape", "size", "texture", "where", "refer"}  # one look is enough
+STRAIGHT = {"colour", "shape", "size", "texture", "where", "refer", "ground"}  # one look is enough
 
 
 @pytest.mark.parametrize("kind", questions.KINDS)
@@ -58,7 +61,7 @@ def test_answers_of_a_split(split):
 
 def test_every_kind_is_asked_and_options_are_of_one_set():
     counts = Counter(e.labels["kind"] for e in asked(World(seed=13), 500))
-    assert set(counts) == set(questions.KINDS)
+    assert set(counts) == set(questions.KINDS) - set(questions.UNASKED)
     assert min(counts.values()) > 0.25 * max(counts.values()), counts
 
 
@@ -90,6 +93,30 @@ def test_refer_holds_the_box():
         x, y = (box.left + box.right) / 2 / 32, (box.top + box.bottom) / 2 / 32
         place = f"{('top', '', 'bottom')[int(y * 3)]} {('left', '', 'right')[int(x * 3)]}".strip()
         assert (place or "centre") == example.answer
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_ground_says_the_box(language):
+    for example in asked(World(seed=14, language=language), 60, 2, kinds={"ground": 1.0}):
+        (box,), said = example.boxes, text_box(example.answer, width=32, height=32)
+        assert example.task == "ground" and said is not None and iou(box, said) > 0.6
+        assert re.fullmatch(r"\(\d+,\d+\),\(\d+,\d+\)", example.answer)
+        assert all(int(n) % BOX_STEP == 0 for n in re.findall(r"\d+", example.answer))
+
+
+def test_a_box_said_of_a_picture_of_the_usual_size_is_nearly_the_box():
+    found = []
+    for example in examples_of("ground", resolution=64):
+        said = text_box(example.answer, width=64, height=64)
+        found.append(iou(example.boxes[0], said) if said else 0.0)
+    assert min(found) >= 0.8 and sum(found) / len(found) >= 0.9
+
+
+def examples_of(kind, *, resolution):
+    for index in range(200):
+        yield from examples(
+            World(seed=3), index, kinds={kind: 1.0}, captions=0, resolution=resolution
+        )
 
 
 # --- held out -------------------------------------------------------------------------------------

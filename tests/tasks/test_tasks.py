@@ -8,7 +8,7 @@ import pytest
 
 from seesay.errors import DataError
 from seesay.records import Example, Origin, Turn
-from seesay.tasks import TASKS, caption, classify, dialogue, match, vqa
+from seesay.tasks import TASKS, Task, caption, classify, dialogue, match, vqa
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
@@ -22,9 +22,17 @@ def example(answer="yes", *, question="?", task="vqa", group="", options=(), sce
 
 
 def test_the_table_is_whole():
-    assert list(TASKS) == ["caption", "vqa", "dialogue", "match", "classify"]
-    scores = ["captions", "answers", "replies", "matching", "classes"]
-    assert [task.SCORE for task in TASKS.values()] == scores
+    assert {name: task.SCORE for name, task in TASKS.items()} == {
+        "caption": "captions",
+        "vqa": "answers",
+        "dialogue": "replies",
+        "match": "matching",
+        "classify": "classes",
+        "retrieve": "text_r1",
+        "moderate": "categories",
+        "ground": "boxes",
+    }
+    assert all(isinstance(task, Task) for task in TASKS.values())
 
 
 @pytest.mark.parametrize("task", TASKS.values())

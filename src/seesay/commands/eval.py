@@ -1,12 +1,16 @@
 """`seesay eval`: score a model on a data set, beside its blind controls."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from seesay.commands.options import pairs
+
+# As `TASKS` has them; a test holds it. `seesay --help` must not wait for what that imports.
+Task = Literal["caption", "vqa", "dialogue", "match", "classify", "retrieve", "moderate", "ground"]
 
 
 def evaluate(
@@ -14,9 +18,14 @@ def evaluate(
     /,
     *,
     data: str,
+    task: Task | None = None,
     columns: list[str] | None = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     limit_broken: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.05,
+    templates: list[str] | None = None,
+    dev: str | None = None,
+    shots: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    rerank: Annotated[int | None, Parameter(validator=Number(gte=2))] = None,
     report: Path | None = None,
     seed: int = 0,
     json: bool = False,
@@ -28,10 +37,20 @@ def evaluate(
         run: A run's folder or a checkpoint folder.
         data: The data set, in any layout that `seesay train --data` takes; or `scenes`, drawn
             pictures never trained on.
+        task: Ask the data's examples as this task: retrieve, of captions, finds each picture's
+            among all and the other way round; moderate, of classes, flags all but the allowed one.
+            Those that do not fit it are left out.
         columns: Which column is which, as role=name, where names do not say. Repeat for each.
         limit: Only this many examples, drawn by --seed.
         limit_broken: Share of the rows, and of the examples' pictures, that may be broken: they are
             left out and named.
+        templates: Tell classes by embedding them in this sentence, with {} for the class, or in
+            each line of this file. Repeat for each; their vectors are averaged.
+        dev: Other labelled data in the same layout, to learn from without training: the threshold
+            of moderate; for classify, the nearest mean of a class and a linear probe.
+        shots: Only so many examples of each class from --dev, drawn by --seed.
+        rerank: In retrieve, rank so many of the nearest anew by reading picture and text together,
+            where a model can do both.
         report: Also write an HTML report to this file.
         seed: Seed of the examples drawn and of the shuffled control.
         json: Print scores, controls and slices as one JSON object.
@@ -39,14 +58,26 @@ def evaluate(
     """
     from seesay import predict
     from seesay.commands import measure
+    from seesay.evaluate import How
 
-    named = pairs(columns, option="--columns")
-    examples = measure.examples(
-        data, columns=named, limit=limit, limit_broken=limit_broken, seed=seed, quiet=quiet
+    read = partial(
+        measure.examples,
+        task=task,
+        columns=pairs(columns, option="--columns"),
+        limit_broken=limit_broken,
+        seed=seed,
+        quiet=quiet,
+    )
+    examples = read(data, limit=limit)
+    how = How(
+        templates=measure.templates(templates or ()),
+        dev=read(dev, limit=None) if dev else (),
+        shots=shots or 0,
+        rerank=rerank or 0,
     )
     predictor = predict.load(run, precision="auto")
-    made = measure.measure(predictor, {"": examples}, seed=seed, quiet=quiet)
+    made = measure.measure(predictor, {"": examples}, seed=seed, quiet=quiet, how=how)
     if report is not None:
         measure.write_report(made, Path(run), path=report)
-    measure.show(made, json=json)
+    measure.show(made, json=json, quiet=quiet)
     return None

@@ -5,18 +5,26 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seesay import config, predict
 from seesay import evaluate as evaluation
 from seesay import report as reports
 from seesay.commands.options import console, print_json, say, silent
-from seesay.errors import DataError
-from seesay.evaluate import Evaluation
+from seesay.errors import DataError, RecipeError
+from seesay.evaluate import Evaluation, How
 from seesay.model import checkpoint
 from seesay.model.contract import Model
 from seesay.predict import Prompt, SeesayPredictor
 from seesay.records import Example
+from seesay.tasks.recast import recast
 from seesay.train import Run, auto, card, history
+
+if TYPE_CHECKING:
+    from seesay.data import sources
+
+# Drawn pictures whose things are to be boxed.
+BOXED = 200
 
 
 def command() -> str:
@@ -58,6 +66,7 @@ def measure(
     *,
     seed: int = 0,
     quiet: bool = False,
+    how: How | None = None,
 ) -> Evaluation:
     """Scores of several sets of examples, each with its suffix, as one."""
     made = [
@@ -68,6 +77,7 @@ def measure(
             suffix=suffix,
             command=command(),
             progress=None if quiet else _progress,
+            how=how,
         )
         for suffix, examples in parts.items()
     ]
@@ -82,25 +92,34 @@ def examples(
     limit_broken: float,
     seed: int,
     quiet: bool = False,
+    task: str | None = None,
 ) -> Sequence[Example]:
     """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
 
+    With a `task`, those that can be asked as it.
+
     Raises:
-        DataError: more than `limit_broken` of the rows, or of the examples, cannot be read.
+        DataError: more than `limit_broken` of the rows, or of the examples, cannot be read; or none
+            can be asked as the task.
     """
     if data == "scenes":
-        from seesay.config import SourceConfig
-
-        return auto.drawn(SourceConfig(), seed=seed, split="test")[:limit]
+        return _drawn(task, seed=seed)[:limit]
     from seesay.data import sources
 
     tell = silent if quiet else say
     read = sources.read(data, columns=columns or None, limit_broken=limit_broken)
+    every = read.examples
+    if task is not None:
+        try:
+            every = recast(every, task)
+        except DataError as error:
+            # Its columns may hold the task too, though what else they hold comes first.
+            read, every = _read_for(data, task, columns, limit_broken, error)
     for broken in read.broken[: sources.SHOWN]:
         tell(f"  left out: {broken.origin}: {broken.why}")
     if len(read.broken) > sources.SHOWN:
         tell(f"  left out: {len(read.broken) - sources.SHOWN} more broken rows")
-    found = auto.some(read.examples, limit, seed=seed)
+    found = auto.some(every, limit, seed=seed)
     kept = auto.readable(found, say=tell)
     if len(found) - len(kept) > limit_broken * len(found):
         raise DataError(
@@ -110,6 +129,58 @@ def examples(
             fix=f"run `seesay data check` on it, or {sources.MORE_BROKEN}",
         )
     return kept
+
+
+def _drawn(task: str | None, *, seed: int) -> list[Example]:
+    """Drawn examples; boxes are only asked for where they are wanted."""
+    from seesay import scenes
+
+    if task == "ground":
+        world, kinds = scenes.World(seed=seed, split="test"), {"ground": 1.0}
+        drawn = [scenes.examples(world, i, captions=0, kinds=kinds) for i in range(BOXED)]
+        return [example for several in drawn for example in several]
+    every = auto.drawn(config.SourceConfig(), seed=seed, split="test")
+    return recast(every, task) if task else every
+
+
+def _read_for(
+    data: str, task: str, columns: Mapping[str, str], limit_broken: float, refused: DataError
+) -> "tuple[sources.Source, list[Example]]":
+    from seesay.data import sources
+    from seesay.data.columns import FORMS
+
+    reads = {"retrieve": "caption", "moderate": "classify"}.get(task, task)
+    if reads not in {form.task for form in FORMS}:
+        raise refused
+    try:
+        read = sources.read(data, columns=columns or None, limit_broken=limit_broken, task=reads)
+    except DataError:
+        raise refused from None
+    return read, recast(read.examples, task)
+
+
+def templates(given: Sequence[str]) -> tuple[str, ...]:
+    """Prompt templates, as an option gives them: sentences with `{}`, or files of them.
+
+    Raises:
+        RecipeError: neither, or a file without any.
+    """
+    found: list[str] = []
+    for each in given:
+        if "{}" in each:
+            found.append(each)
+            continue
+        try:
+            lines = Path(each).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            what = f"'{each}' has no {{}} for the class, and is no file of such sentences: {error}"
+            fix = "write --templates 'a picture of a {}'"
+            raise RecipeError(what, where="--templates", fix=fix) from None
+        own = [line.strip() for line in lines if line.strip()]
+        if not own:
+            raise RecipeError("0 templates in it", where=each, fix="write one a line, with {}")
+        found += own
+    return tuple(found)
 
 
 def report(
@@ -123,7 +194,7 @@ def report(
     page = checkpoint.find(run.out) / "README.md"
     text = page.read_text(encoding="utf-8")
     _replace(page, card.with_scores(text, made.as_dict(), command=command()))
-    show(made, json=json)
+    show(made, json=json, quiet=quiet)
     if not quiet:
         say(f"report: {run.out / 'report.html'}")
     return made
@@ -147,8 +218,10 @@ def _replace(path: Path, text: str) -> None:
     making.replace(path)
 
 
-def show(made: Evaluation, *, json: bool) -> None:
-    """The scores, on standard output."""
+def show(made: Evaluation, *, json: bool, quiet: bool = False) -> None:
+    """The scores, on standard output; what is to be said of them, on standard error."""
+    for task, note in ({} if quiet else made.notes | made.skipped).items():
+        say(f"{task}: {note}")
     if json:
         print_json(made.as_dict())
     else:

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from seesay.coordinates import says_box
 from seesay.errors import DataError
 from seesay.records import Example, Turn
 
@@ -157,9 +158,16 @@ class Augment:
                 where="data.turn",
                 fix="make model.vision.image_size square, or set it to false",
             )
-        if not self.recolour:
-            return
-        for example in examples:
+        for example in examples if self.flip or self.turn or self.shift else ():
+            found = next((turn.text for turn in example.turns if says_box(turn.text)), None)
+            if found:
+                raise DataError(
+                    f"data.flip, turn and shift move what is in a picture, and the box '{found}' "
+                    "would stay where it was",
+                    where=str(example.origin),
+                    fix="set data.flip and data.turn to false, and data.shift to 0",
+                )
+        for example in examples if self.recolour else ():
             found = next(filter(None, (_MIXED.search(turn.text) for turn in example.turns)), None)
             if found:
                 raise DataError(

@@ -36,7 +36,8 @@ class Evaluation:
 
     Keys: scores `answers`; controls `answers_blank`, `answers_shuffled`, `answers_question`,
     `answers_chance`; slices `kind=count`, each with scores by name; `slice_controls` likewise.
-    `skipped`: the tasks the model cannot do, and why.
+    `skipped`: the tasks the model cannot do, and why; `notes`: how a task was asked, where that
+    is not plain.
     """
 
     scores: Scores = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Evaluation:
     slice_controls: dict[str, Scores] = field(default_factory=dict)
     records: tuple[Record, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     command: str = ""
 
     def as_dict(self) -> dict[str, dict]:
@@ -96,7 +98,7 @@ def merge(evaluations: Sequence[Evaluation]) -> Evaluation:
     for each in evaluations:
         if twice := sorted(whole["scores"].keys() & each.scores.keys()):
             raise SeesayError(f"score '{twice[0]}' twice", fix="give one evaluation a suffix")
-        for name in ("scores", "controls", "skipped"):
+        for name in ("scores", "controls", "skipped", "notes"):
             whole[name].update(getattr(each, name))
         for name in ("slices", "slice_controls"):
             for label, scores in getattr(each, name).items():
@@ -107,13 +109,18 @@ def merge(evaluations: Sequence[Evaluation]) -> Evaluation:
 
 
 def shown(name: str, value: float) -> str:
-    """A score as people read it: a share in per cent, CIDEr as it is."""
+    """A score as people read it: a share in per cent, CIDEr and a rank as they are."""
     return f"{100 * value:.1f} %" if is_share(name) else f"{value:.2f}"
 
 
 def is_share(name: str) -> bool:
-    """Whether a score lies between 0 and 1 (CIDEr goes to 10)."""
-    return not name.startswith("cider")
+    """Whether a score lies between 0 and 1 (CIDEr goes to 10, a rank from 1 without end)."""
+    return not name.startswith("cider") and not is_rank(name)
+
+
+def is_rank(name: str) -> bool:
+    """Whether a score is better the lower it is."""
+    return "median_rank" in name
 
 
 def _plain(scores: Scores) -> dict[str, dict[str, float | int]]:

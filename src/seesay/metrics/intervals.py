@@ -6,7 +6,7 @@ R resamples.
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,47 @@ class Measure:
         return Measure(self.rows[np.asarray(index)], self.combine, self.is_proportion)
 
 
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """A score that no sum of rows can give: `of(rows)(weights)`; a median, an average precision.
+
+    Weights say how often each row counts: a resample draws some pictures twice and others never.
+    `of` is given the rows once, so that it need not sort them again for each resample.
+    """
+
+    rows: Float[np.ndarray, "N K"]
+    of: Callable[[Float[np.ndarray, "N K"]], Callable[[Float[np.ndarray, " N"]], float]]
+
+    @property
+    def value(self) -> float:
+        """The score over every row."""
+        return float(self.of(self.rows)(np.ones(len(self.rows))))
+
+    def take(self, index: Int[np.ndarray, " M"] | Sequence[int]) -> "Statistic":
+        """The same score over some of the examples."""
+        return Statistic(self.rows[np.asarray(index)], self.of)
+
+
+Measures = Mapping[str, Measure | Statistic]
+
+
+def median(values: Numbers) -> Statistic:
+    """The middle of a number an example has; of an even count, halfway between the middle two."""
+    return Statistic(np.asarray(values, dtype=float)[:, None], _middle)
+
+
+def _middle(rows: Float[np.ndarray, "N 1"]) -> Callable[[Float[np.ndarray, " N"]], float]:
+    order = np.argsort(rows[:, 0], kind="stable")
+    values = rows[order, 0]
+
+    def weighted(weights: np.ndarray) -> float:
+        sums = np.cumsum(weights[order])
+        sides = [np.searchsorted(sums, sums[-1] / 2, side=side) for side in ("left", "right")]
+        return float(np.mean([values[min(i, len(values) - 1)] for i in sides]))
+
+    return weighted
+
+
 def mean(values: Numbers) -> Measure:
     """The mean of a number an example has."""
     return Measure(_with_ones(values), _ratio)
@@ -74,7 +115,9 @@ def _ratio(sums: Float[np.ndarray, " K"]) -> float:
     return float(sums[0] / sums[1])
 
 
-def score(measure: Measure, groups: Sequence[Hashable], *, seed: int = 0, name: str = "") -> Score:
+def score(
+    measure: Measure | Statistic, groups: Sequence[Hashable], *, seed: int = 0, name: str = ""
+) -> Score:
     """A measure's value and 95 % interval, its examples clustered by `groups` (one each)."""
     num_examples = len(measure.rows)
     if num_examples != len(groups):
@@ -82,7 +125,7 @@ def score(measure: Measure, groups: Sequence[Hashable], *, seed: int = 0, name: 
     value = measure.value if num_examples else math.nan
     if not math.isfinite(value):
         raise SeesayError(f"score '{name}' over {num_examples} examples is {value}, not a number")
-    if measure.is_proportion:
+    if isinstance(measure, Measure) and measure.is_proportion:
         low, high = proportion_interval(measure.rows[:, 0], groups)
     else:
         low, high = bootstrap(measure, groups, seed=seed)
@@ -121,18 +164,29 @@ def _design_effect(values: np.ndarray, rate: float, groups: Sequence[Hashable]) 
 
 
 def bootstrap(
-    measure: Measure, groups: Sequence[Hashable], *, resamples: int = 1000, seed: int = 0
+    measure: Measure | Statistic,
+    groups: Sequence[Hashable],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """95 % percentile interval from resampling whole pictures with replacement.
 
-    A single picture gives no width: low and high are the value itself. Source: Efron and
+    A single picture gives no width: low and high are the value itself. Resamples in which the score
+    is not defined (a recall without anything to find) are passed over. Source: Efron and
     Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13; clusters: Field and Welsh,
     JRSS-B 2007.
     """
-    sums_GK = _sum_by_group(measure.rows, groups)
     random = np.random.default_rng(seed)
-    values = [measure.combine(_resample(sums_GK, random)) for _ in range(resamples)]
-    low, high = np.percentile(values, [2.5, 97.5])
+    if isinstance(measure, Statistic):
+        numbers = _numbered(groups)
+        of, count = measure.of(measure.rows), int(numbers.max()) + 1
+        values = [of(_drawn(count, random)[numbers].astype(float)) for _ in range(resamples)]
+    else:
+        sums_GK = _sum_by_group(measure.rows, groups)
+        values = [measure.combine(_resample(sums_GK, random)) for _ in range(resamples)]
+    defined = [value for value in values if not math.isnan(value)]
+    low, high = np.percentile(defined or [measure.value], [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -161,14 +215,22 @@ def paired_difference(
 
 
 def _sum_by_group(rows: Float[np.ndarray, "N K"], groups: Sequence[Hashable]) -> np.ndarray:
-    numbers: dict[Hashable, int] = {}
-    index = [numbers.setdefault(group, len(numbers)) for group in groups]
-    sums_GK = np.zeros((len(numbers), rows.shape[1]))
+    index = _numbered(groups)
+    sums_GK = np.zeros((int(index.max(initial=-1)) + 1, rows.shape[1]))
     np.add.at(sums_GK, index, rows)
     return sums_GK
 
 
+def _numbered(groups: Sequence[Hashable]) -> np.ndarray:
+    """The number of each example's group, in the order in which they first come."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
+
+
 def _resample(sums_GK: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    num_groups = len(sums_GK)
-    weights = np.bincount(random.integers(num_groups, size=num_groups), minlength=num_groups)
-    return weights @ sums_GK
+    return _drawn(len(sums_GK), random) @ sums_GK
+
+
+def _drawn(num_groups: int, random: np.random.Generator) -> np.ndarray:
+    """How often each group is drawn, with replacement."""
+    return np.bincount(random.integers(num_groups, size=num_groups), minlength=num_groups)

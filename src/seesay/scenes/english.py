@@ -85,6 +85,7 @@ TEMPLATES = {
     "chain_count": ("how many {0} are {1} {2}", "count the {0} {1} {2}"),
     "chain_exist": ("is there {0} {1} {2}", "can you see {0} {1} {2}"),
     "chain_noun": ("the {0} {1} {2}",),
+    "ground": ("box {0}", "draw a box around {0}", "give the box of {0}"),
     "refer": ("find {0}", "point to {0}", "locate {0}"),
     # Statements.
     "statement": ("true or false: {0}", "is it true that {0}"),

@@ -1,4 +1,4 @@
-"""Looking: questions on what is there: exist, count, attributes, where, refer, statement."""
+"""Looking: questions on what is there: exist, count, attributes, where, refer, box, statement."""
 
 from seesay.scenes import thinking
 from seesay.scenes.asking import Asker, Question
@@ -130,6 +130,17 @@ def refer(ask: Asker) -> Question | None:
     places = ask.tongue.places
     text = ask.say("refer", phrase)
     return Question("refer", "refer", text, places[ask.view.places[i]], places, (i,))
+
+
+def ground(ask: Asker) -> Question | None:
+    """Box the small red circle: the answer is its box, which is known where it is drawn."""
+    objects = ask.view.describable()
+    if not objects:
+        return None
+    i = ask.pick_object(objects)
+    phrase = chained_noun(ask, i) if ask.draw() < 0.25 else ""
+    text = ask.say("ground", phrase or ask.the(i, more=0.6))
+    return Question("ground", "ground", text, "", (), (i,))
 
 
 def statement(ask: Asker) -> Question | None:

@@ -6,7 +6,7 @@ from itertools import accumulate
 from seesay.errors import SeesayError, nearest
 from seesay.scenes.asking import Asker, Question
 from seesay.scenes.chained import chained
-from seesay.scenes.looking import attribute_kind, count, exist, refer, statement, where
+from seesay.scenes.looking import attribute_kind, count, exist, ground, refer, statement, where
 from seesay.scenes.reasoning import compare_attribute, compare_count, logic, relation, same_as
 
 Kind = Callable[[Asker], Question | None]
@@ -27,7 +27,10 @@ KINDS: dict[str, Kind] = {
     "chained": chained,
     "refer": refer,
     "statement": statement,
+    "ground": ground,
 }
+# Only where it is asked for: its answers are numbers, which every other kind can do without.
+UNASKED = ("ground",)
 _TRIES = 12
 _TRIES_OF_KIND = 4  # a kind draws its own form anew before another kind takes its turn
 
@@ -35,7 +38,7 @@ _TRIES_OF_KIND = 4  # a kind draws its own form anew before another kind takes i
 def chosen(kinds: Mapping[str, float] | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """The names of kinds with weight, and the running sums of their weights."""
     if kinds is None:
-        kinds = dict.fromkeys(KINDS, 1.0)
+        kinds = {name: 1.0 for name in KINDS if name not in UNASKED}
     for name in kinds:
         if name not in KINDS:
             raise SeesayError(

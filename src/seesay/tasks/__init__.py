@@ -6,9 +6,9 @@ A task is a module of the shape of `Task`; a new one is a file beside these and 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from seesay.metrics.intervals import Measure
+from seesay.metrics.intervals import Measures
 from seesay.records import Example, Turn
-from seesay.tasks import caption, classify, dialogue, match, vqa
+from seesay.tasks import caption, classify, dialogue, ground, match, moderate, retrieve, vqa
 
 
 @runtime_checkable
@@ -17,7 +17,7 @@ class Task(Protocol):
 
     @property
     def ASK(self) -> tuple[str, ...]:
-        """The Predictor's methods to ask by, `answer` or `choose`, the better one first."""
+        """The Predictor's methods to ask by, the better one first: answer, choose, embed."""
         ...
 
     @property
@@ -43,7 +43,7 @@ class Task(Protocol):
         examples: Sequence[Example],
         *,
         references: Sequence[Sequence[str]] = (),
-    ) -> dict[str, Measure]:
+    ) -> Measures:
         """Named scores of parsed outputs, a row an example."""
         ...
 
@@ -54,4 +54,7 @@ TASKS: dict[str, Task] = {
     "dialogue": dialogue,
     "match": match,
     "classify": classify,
+    "retrieve": retrieve,
+    "moderate": moderate,
+    "ground": ground,
 }

@@ -12,8 +12,9 @@ from seesay.tasks.vqa import once
 
 __all__ = ["ASK", "SCORE", "once", "parse", "prompt", "score"]
 
-# Choosing never names a class that is not one; a family that can only write is asked to.
-ASK = ("choose", "answer")
+# Choosing never names a class that is not one; a family that can only write is asked to. One that
+# can do neither embeds, by prompt templates (`prototypes`).
+ASK = ("choose", "answer", "embed")
 SCORE = "classes"
 
 
