@@ -43,6 +43,7 @@ workers = 0
 batch = 4
 steps = 2
 preflight = 1
+check_memory = false
 log_every = 1
 """
 
@@ -377,7 +378,7 @@ def test_demo(tmp_path, seesay, monkeypatch):
         "model.vision.num_heads=2", "model.vision.stem_widths=[8, 8]",
         "model.vision.stem_residuals=[0, 0]", "model.text.width=16", "model.text.depth=1",
         "model.text.num_heads=2", "data.workers=0", "train.steps=2", "train.batch=2",
-        "train.preflight=1",
+        "train.preflight=1", "train.check_memory=false",
     ]  # fmt: skip
     settings = [word for value in small for word in ("--set", value)]
     (tmp_path / "runs" / "demo").mkdir(parents=True)

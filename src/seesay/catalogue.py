@@ -13,7 +13,7 @@ LINES = ("Command", "Cost", "Score")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A recipe as its first comment describes it: what it is, in a sentence, and its three lines."""
+    """A recipe as its first comment describes it; `about` is the first sentence of what it is."""
 
     name: str
     path: Path

@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "recipes": (
         "seesay.commands.recipes:recipes",
-        "List the recipes that come with Seesay: what they are, cost and reached.",
+        "List the recipes that come with Seesay: what they are, what they cost and reached.",
     ),
     "describe": (
         "seesay.commands.describe:describe",

@@ -1,12 +1,10 @@
 """Describe: a recipe's model as a tree of its parts, and what it costs to train and to ask."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 from torch import nn
@@ -23,8 +21,8 @@ class Part:
     """A module, or `times` equal ones that follow each other.
 
     shape: of what it gives for one example; None where that is no tensor. parameters: its own and
-    of all within it, of which `trained` are trained. share: of the operations of seeing one example,
-    those of its parts included. Of several equal ones all count, and the shape is the first one's.
+    of all within it, of which `trained` are trained. share: of the operations on one example, those
+    of its parts included. Of several equal ones all count, and the shape is the first one's.
     """
 
     name: str
@@ -40,7 +38,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a recipe makes; `vocabulary` is the most tokens it may have where data decide it."""
+    """What a recipe makes.
+
+    undecided: keys that the data decide: of the vocabulary the most is taken, of the size of
+    pictures (height, width) the default.
+    """
 
     recipe: str
     family: str
@@ -48,6 +50,7 @@ class Description:
     precision: str
     vocabulary: int
     picture: tuple[int, int]
+    undecided: tuple[str, ...]
     batch: int
     parameters: int
     trained: int
@@ -73,11 +76,22 @@ class Description:
         console.print(Group(_tree(self.model, depth=depth), Text(), _totals(self)))
 
 
-def describe(made: Estimate, *, name: str, share: float | None = None) -> Description:
-    """What a recipe makes, from its estimate; `share` of the matrix product where it was measured."""
+def describe(
+    made: Estimate, *, name: str, sized: bool = True, share: float | None = None
+) -> Description:
+    """What a recipe makes, from its estimate.
+
+    Args:
+        sized: whether the recipe gives the pictures' size, or leaves it to the data.
+        share: of the matrix product's rate, where it was measured.
+    """
     recipe, rehearsal = made.recipe, made.rehearsal
     model = rehearsal.model
     parameters = list(model.parameters())
+    left = {
+        "data.vocabulary": not rehearsal.vocabulary_is_known,
+        "model.vision.image_size": not sized,
+    }
     return Description(
         recipe=name,
         family=recipe.model.family,
@@ -85,6 +99,7 @@ def describe(made: Estimate, *, name: str, share: float | None = None) -> Descri
         precision=str(made.dtype).removeprefix("torch."),
         vocabulary=rehearsal.vocabulary,
         picture=recipe.model.vision.size,
+        undecided=tuple(key for key, is_left in left.items() if is_left),
         batch=recipe.train.batch,
         parameters=sum(p.numel() for p in parameters),
         trained=sum(p.numel() for p in parameters if p.requires_grad),
@@ -97,7 +112,7 @@ def describe(made: Estimate, *, name: str, share: float | None = None) -> Descri
 
 
 def parts(model: nn.Module, look: Look) -> Part:
-    """A model's parts, equal neighbours as one; those without parameters and operations left out."""
+    """A model's parts, equal neighbours as one; what has no parameters and no operations is not."""
     total, counted = max(1, look.flops.get("", 0)), set()
 
     def operations(name: str, module: nn.Module) -> int:
@@ -219,7 +234,7 @@ def _called(part: Part) -> str:
 
 
 def _cells(part: Part) -> tuple[str, ...]:
-    trained = "all" if part.trained == part.parameters else f"{part.trained:,}" if part.trained else "none"
+    trained = "all" if part.trained == part.parameters else f"{part.trained:,}"
     own = part.share - sum(p.share for p in part.parts)
     beside = f" (own {own:.0%})" if part.parts and own > LITTLE else ""
     return (
@@ -230,27 +245,28 @@ def _cells(part: Part) -> tuple[str, ...]:
     )
 
 
-def _totals(made: Description) -> Table:
+def _totals(made: Description) -> Text:
     a, m, s, speed = made.arithmetic, made.memory, made.serving, made.speed
-    table = Table(box=None, show_header=False, pad_edge=False)
     frozen = made.parameters - made.trained
     height, width = made.picture
-    rows: Mapping[str, str] = {
-        "model": f"{made.family}, pictures of {width}×{height}, vocabulary of {made.vocabulary:,} "
-        f"at most, {made.precision} on {made.device}",
+    rows: dict[str, str] = {
+        "model": f"{made.family}, pictures of {width}×{height}, vocabulary of {made.vocabulary:,}, "
+        f"{made.precision} on {made.device}",
         "parameters": f"{made.parameters:,}: {made.trained:,} trained, {frozen:,} frozen",
         "a training step": f"{operations(a.step)} ({made.batch} rows a batch)",
         "an answer": f"{operations(a.answer)}: {operations(a.picture)} a picture, "
         f"{operations(a.position)} a text position",
-        "memory to train": f"{size(m.peak)}: weights {size(m.weights)}, gradients "
-        f"{size(m.gradients)}, optimizer {size(m.optimizer)}, activations {size(m.activations)}",
-        "memory to serve": f"{size(s.weights + s.cache)}: weights {size(s.weights)}, keys and values "
-        f"{size(s.cache)} at a context of {s.context:,}",
+        "memory to train": f"{size(m.peak)}: program {size(m.program)}, weights {size(m.weights)}, "
+        f"gradients {size(m.gradients)}, optimizer {size(m.optimizer)}, "
+        f"activations {size(m.activations)}",
+        "memory to serve": f"{size(s.weights + s.cache)}: weights {size(s.weights)}, keys and "
+        f"values {size(s.cache)} at a context of {s.context:,}",
         "time": _time(speed),
     }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
+    if made.undecided:
+        rows["left to the data"] = f"{', '.join(made.undecided)}: the most, or a default, is taken"
+    wide = max(map(len, rows))
+    return Text("\n".join(f"{name:<{wide}}  {value}" for name, value in rows.items()))
 
 
 def _time(speed: Speed) -> str:

@@ -34,8 +34,12 @@ def describe(
     from seesay.train.estimate import Estimate
 
     table, vocabulary, share = _opened(recipe)
-    plan = config.recipe(config.override(table, set_ or ()), where=recipe)
-    made = examine(Estimate(plan, vocabulary=vocabulary), name=recipe, share=share)
+    table = config.override(table, set_ or ())
+    plan = config.recipe(table, where=recipe)
+    drawn = all(source.path == "scenes" for source in plan.data.sources)
+    sized = drawn or "image_size" in table.get("model", {}).get("vision", {})
+    estimate = Estimate(plan, vocabulary=vocabulary)
+    made = examine(estimate, name=recipe, sized=sized, share=share)
     if json:
         print_json(made.as_dict())
     else:

@@ -16,17 +16,20 @@ from seesay.config import Recipe
 from seesay.errors import RecipeError
 from seesay.model import layers
 from seesay.train import preflight, setup
-from seesay.train.rehearsal import Rehearsal, Step
+from seesay.train.rehearsal import Look, Rehearsal, Step
 
 # Rows of the step that is rehearsed; a larger batch takes as much more as it has more rows.
 ROWS = 4
 # An answer, for its cost: a question of so many tokens, and so many said.
 ASKED, SAID = 16, 16
+# Bytes that Python, torch and the data hold where training is on a CPU, as a run begins. In a long
+# one, oneDNN keeps kernels for each shape of a batch, which may come to as much again, or more.
+PROGRAM = 600_000_000
 # The share of the measured matrix product that a training step reaches on CPUs, waiting for data
 # included (`make demo` prints it).
 USUAL_SHARE = 0.33
 # What a module may ask of tensors that only numbers can answer.
-UNKNOWABLE = (
+UNKNOWABLE: tuple[type[Exception], ...] = (
     DataDependentOutputException,
     DynamicOutputShapeException,
     UnsupportedOperatorException,
@@ -36,12 +39,13 @@ UNKNOWABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that training holds: `peak` is the most at once.
+    """Bytes that training holds, on the device it is on: `peak` is the most at once.
 
-    optimizer: what optimizers keep, and the running average of the weights. activations: what
-    forward and backward hold at most, beside the rest.
+    program: what there is beside tensors. optimizer: what optimizers keep, and the running average
+    of the weights. activations: what forward and backward hold at most, beside the rest.
     """
 
+    program: int
     weights: int
     gradients: int
     optimizer: int
@@ -63,8 +67,8 @@ class Serving:
 class Arithmetic:
     """Floating-point operations, two a multiplication and addition.
 
-    step: of a training step. picture, position: seeing one, reading or saying one, without learning.
-    answer: one picture, `ASKED` tokens of a question and `SAID` of an answer.
+    step: of a training step. picture, position: seeing one, and reading or saying one, without
+    learning. answer: one picture, `ASKED` tokens of a question and `SAID` of an answer.
     """
 
     step: int
@@ -130,10 +134,11 @@ class Estimate:
         # the CPU, it is copied once more to be saved.
         rows = min(settings.batch, preflight.ROWS)
         copy = weights + self.activations(rows) if settings.preflight else 0
-        saving = weights + kept - gradients if self.device.type == "cpu" else 0
+        on_cpu = self.device.type == "cpu"
+        saving, program = (weights + kept - gradients, PROGRAM) if on_cpu else (0, 0)
         passing = max(activations, update.memory, copy, saving)
-        peak = weights + gradients + kept + passing
-        return Memory(weights, gradients, kept, activations, peak)
+        peak = program + weights + gradients + kept + passing
+        return Memory(program, weights, gradients, kept, activations, peak)
 
     def activations(self, rows: int) -> int:
         """Bytes that forward and backward hold at most, over so many rows."""
@@ -150,7 +155,8 @@ class Estimate:
     @cached_property
     def serving(self) -> Serving:
         """Bytes that answering holds."""
-        text = self.rehearsal.model.get_submodule("text")
+        model = self.rehearsal.model
+        text = getattr(model, "text", model)
         blocks = [part for part in text.modules() if isinstance(part, layers.Block)]
         heads = [block.attention for block in blocks]
         size = torch.finfo(self.dtype).bits // 8
@@ -159,7 +165,7 @@ class Estimate:
         return Serving(self.rehearsal.weights, each, context, each * context)
 
     @cached_property
-    def look(self):
+    def look(self) -> Look:
         """One row seen without learning: shapes and operations by module."""
         return self.rehearsal.look()
 

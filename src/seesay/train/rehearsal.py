@@ -103,6 +103,8 @@ class Rehearsal:
         drawn = all(source.path == "scenes" for source in recipe.data.sources)
         most = len(self.text) if drawn else max(len(self.text), recipe.data.vocabulary)
         self.vocabulary = vocabulary or most
+        # Whether that is the vocabulary it will have, or the data may give fewer.
+        self.vocabulary_is_known = drawn or vocabulary is not None
         with self.fake, self.device:
             self.model = families.build(
                 recipe.model, vocabulary=self.vocabulary, picture_token=self.text.picture
