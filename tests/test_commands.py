@@ -397,6 +397,10 @@ def test_demo(tmp_path, seesay, monkeypatch):
     assert seesay("ask", out, out / "pictures" / "0.png", "--max-tokens", 3)
     wrong = seesay("demo", *settings, "--set", "model.text.widht=3", code=2)
     assert "did you mean 'width'?" in wrong and (out / "eval.json").exists()
+    absurd = ("model.text.width=8192", "model.text.depth=200", "train.check_memory=true")
+    large = [word for value in absurd for word in ("--set", value)]
+    told = seesay("demo", *settings, *large, code=2)
+    assert "TB of memory" in told and "width or depth" in told and (out / "eval.json").exists()
 
 
 # Mistakes in the data.
