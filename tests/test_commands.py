@@ -44,6 +44,7 @@ workers = 0
 batch = 4
 steps = 2
 preflight = 1
+check_memory = false
 log_every = 1
 """
 
@@ -448,7 +449,7 @@ def test_demo(tmp_path, seesay, monkeypatch):
         "model.vision.num_heads=2", "model.vision.stem_widths=[8, 8]",
         "model.vision.stem_residuals=[0, 0]", "model.text.width=16", "model.text.depth=1",
         "model.text.num_heads=2", "data.workers=0", "train.steps=2", "train.batch=2",
-        "train.preflight=1",
+        "train.preflight=1", "train.check_memory=false",
     ]  # fmt: skip
     settings = [word for value in small for word in ("--set", value)]
     (tmp_path / "runs" / "demo").mkdir(parents=True)
@@ -467,6 +468,10 @@ def test_demo(tmp_path, seesay, monkeypatch):
     assert seesay("ask", out, out / "pictures" / "0.png", "--max-tokens", 3)
     wrong = seesay("demo", *settings, "--set", "model.text.widht=3", code=2)
     assert "did you mean 'width'?" in wrong and (out / "eval.json").exists()
+    absurd = ("model.text.width=8192", "model.text.depth=200", "train.check_memory=true")
+    large = [word for value in absurd for word in ("--set", value)]
+    told = seesay("demo", *settings, *large, code=2)
+    assert "TB of memory" in told and "width or depth" in told and (out / "eval.json").exists()
 
 
 # Mistakes in the data.

@@ -29,6 +29,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "seesay.commands.eval:evaluate",
         "Score a model on a data set, beside its blind controls.",
     ),
+    "recipes": (
+        "seesay.commands.recipes:recipes",
+        "List the recipes that come with Seesay: what they are, what they cost and reached.",
+    ),
+    "describe": (
+        "seesay.commands.describe:describe",
+        "Draw a recipe's model part by part, with what it costs to train and to ask.",
+    ),
     "data check": (
         "seesay.commands.data:check",
         "Count, measure and preview a data set, and name what is broken in it.",

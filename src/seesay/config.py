@@ -279,6 +279,8 @@ class TrainConfig:
     compile: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     preflight: Count = 30
+    # Whether a run that memory is too small for is refused before it begins.
+    check_memory: bool = True
     log_every: Size = 20
     sample_every: Annotated[float, Field(ge=0)] = 30.0
     save_every: Annotated[float, Field(ge=0)] = 60.0

@@ -151,6 +151,15 @@ def _wait(device: "torch.device") -> None:
         torch.accelerator.synchronize(device)
 
 
+def free_memory(device: "torch.device") -> int:
+    """Bytes still free: of a CUDA device its own, else the machine's; 0 where it does not say."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    return _memory()[1]
+
+
 def peak_memory(device: "torch.device | None" = None) -> int:
     """Most bytes this process has held: allocated by torch on a CUDA device, else resident."""
     if device is not None and device.type == "cuda":

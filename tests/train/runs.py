@@ -76,6 +76,7 @@ def table(source: Path | str = "scenes", *, data=None, model=None, **train) -> d
     """A recipe as plain tables; `train` as in the recipe."""
     given = SCENES if str(source) == "scenes" else {"path": str(source)}
     small = {"steps": 12, "batch": 4, "preflight": 0, "log_every": 3, "save_every": 1e9}
+    small["check_memory"] = False  # tests/train/test_estimate.py looks at it
     return {
         "model": {"vision": VISION, "connector": {"factor": 2}, "text": TEXT, **(model or {})},
         "data": {"sources": [given], "row_tokens": 96, "vocabulary": 320, **(data or {})},

@@ -38,11 +38,12 @@ def demo(
     from seesay import config
     from seesay import train as training
     from seesay.commands import measure
-    from seesay.train import parallel
+    from seesay.train import estimate, parallel
 
     table = config.load(config.shipped("demo"))
     settings = [f"train.minutes={minutes}", f"train.seed={seed}", *(set_ or ())]
     recipe = config.recipe(config.override(table, settings))
+    estimate.check(recipe)  # before what stands there is gone
     parts = _tests(seed)
     _clear(out)
     try:

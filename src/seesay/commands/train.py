@@ -27,7 +27,7 @@ def train(
     minutes: Annotated[float | None, Positive] = None,
     steps: Annotated[int | None, Positive] = None,
     out: Path | None = None,
-    recipe: Path | None = None,
+    recipe: str | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     resume: bool = False,
     columns: list[str] | None = None,
@@ -48,7 +48,7 @@ def train(
         steps: Stop after this many steps; where minutes are given too, steps decide.
         out: The run's folder: checkpoint, log, report, and what --resume needs. If not given, a new
             one: runs/001, runs/002 and so on.
-        recipe: A recipe (TOML) to start from; see recipes/.
+        recipe: A recipe (TOML) to start from, or the name of one of `seesay recipes`.
         from_: A run or checkpoint to begin with: its weights, its tokenizer, and its architecture
             where the recipe says nothing else. Short for model.init.all.
         resume: Go on from the last state saved in --out.
@@ -132,9 +132,9 @@ def _resumed(out: Path) -> dict[str, Any]:
     return checkpoint.open_config(training.last(out))["recipe"]
 
 
-def _begun(out: Path, recipe: Path | None) -> dict[str, Any]:
+def _begun(out: Path, recipe: str | None) -> dict[str, Any]:
     """The recipe of a new run, whose folder must hold none yet."""
-    from seesay import config
+    from seesay import catalogue, config
 
     if (out / "checkpoints").exists():
         raise CheckpointError(
@@ -142,7 +142,7 @@ def _begun(out: Path, recipe: Path | None) -> dict[str, Any]:
             where=str(out),
             fix="go on with it by --resume, or give another --out",
         )
-    return config.load(recipe) if recipe is not None else {}
+    return config.load(catalogue.find(recipe)) if recipe is not None else {}
 
 
 def _with_options(

@@ -54,13 +54,15 @@ class Once(nn.Module):
     def forward(
         self,
         x_MtD: Tensor,
-        length_M: Tensor,
+        length_M: Tensor | None,
         state: State,
         context: Context,
         *,
         record: Record | None = None,
     ) -> tuple[Tensor, State]:
-        """Features after each word, and the state after the last."""
+        """Features after each word, and the state after the last: of padding, without lengths."""
+        if length_M is None:
+            return self.cell(x_MtD, state)
         packed = pack_padded_sequence(x_MtD, length_M.cpu(), batch_first=True, enforce_sorted=False)
         out, state = self.cell(packed, state)
         h_MtD, _ = pad_packed_sequence(out, batch_first=True, total_length=x_MtD.shape[1])
@@ -91,22 +93,25 @@ class Attending(nn.Module):
     def forward(
         self,
         x_MtD: Tensor,
-        length_M: Tensor,
+        length_M: Tensor | None,
         state: State,
         context: Context,
         *,
         record: Record | None = None,
     ) -> tuple[Tensor, State]:
-        """Features after each word, and the state after the last."""
+        """Features after each word, and the state after the last: of padding, without lengths."""
         h_MD, c_MD = state[0][0], state[1][0]
         keys_MSD = self.of_patches(context.features_BSD)
         features, looks = [], []
         for step, x_MD in enumerate(x_MtD.unbind(1)):
             look_MS = self._look(h_MD, keys_MSD, context.real_BS)
             z_MV = self.gate(h_MD).sigmoid() * (look_MS[:, None] @ context.features_BSD)[:, 0]
-            new_h, new_c = self.cell(torch.cat((x_MD, z_MV), dim=-1), (h_MD, c_MD))
-            going = (step < length_M)[:, None]
-            h_MD, c_MD = torch.where(going, new_h, h_MD), torch.where(going, new_c, c_MD)
+            before = h_MD, c_MD
+            h_MD, c_MD = self.cell(torch.cat((x_MD, z_MV), dim=-1), before)
+            if length_M is not None:
+                going = (step < length_M)[:, None]
+                h_MD = torch.where(going, h_MD, before[0])
+                c_MD = torch.where(going, c_MD, before[1])
             features.append(x_MD + self.out(torch.cat((h_MD, z_MV), dim=-1)))
             looks.append(look_MS)
         if record is not None:
@@ -186,7 +191,7 @@ class Recurrent(Speaker):
         apart, context = self._apart(tokens, seen, documents, groups)
         h_MtD, _ = self.cell(
             self.text.embed(apart.split(tokens)),
-            apart.real_Mt.sum(dim=1),
+            None,
             self.cell.begin(context),
             context,
             record=record,

@@ -10,7 +10,7 @@ from seesay.errors import CheckpointError
 from seesay.model import checkpoint
 from seesay.model.contract import Model
 from seesay.records import Example
-from seesay.train import parallel, preflight, setup
+from seesay.train import estimate, parallel, preflight, setup
 from seesay.train.loop import Interrupted, Run, fit
 from seesay.train.progress import Progress, history
 
@@ -33,9 +33,13 @@ def train(
         examples: of each file source, where they are read already.
         resume: go on from the folder's last checkpoint.
         sampler: makes of a run what says a sample answer now and then.
+
+    Raises:
+        RecipeError: memory is too small for it.
     """
     stood = last(out) if resume else None
     text = Text.open(stood) if stood is not None else None
+    estimate.check(recipe, vocabulary=len(text) if text is not None else None, device=device)
     said: list[str] = []
     run = setup.prepare(
         recipe,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from seesay import objectives
 from seesay.errors import RecipeError, nearest
@@ -280,6 +280,27 @@ def loss_of(
     if facts is not None:
         facts |= {name: part.detach() for name, part in parts.items()} | step.facts
     return loss
+
+
+class Counted(nn.Module):
+    """A step as a module of its own, whose child `model` is: counters then know parts by name."""
+
+    def __init__(self, run: "Run", batch: Batch, model: Model) -> None:
+        super().__init__()
+        self.model, self.given = model, (run, batch)
+
+    def forward(self) -> Tensor:
+        return loss_of(*self.given, self.model)
+
+
+def counted(counts: Mapping[str, Mapping[object, int]]) -> dict[str, int]:
+    """Operations by the model's own names of its parts, as a counter saw a `Counted` step."""
+    start = "Counted.model."
+    return {
+        name.removeprefix(start): sum(by_kind.values())
+        for name, by_kind in counts.items()
+        if name.startswith(start)
+    }
 
 
 def _asks(name: str, batch: Batch) -> bool:

@@ -1,17 +1,16 @@
 """Preflight: can the model learn one batch by heart? If not, training longer will not help."""
 
-import contextlib
 import copy
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from seesay.data.collate import ROUND
+from seesay.model.contract import Model
 from seesay.records import Batch
 from seesay.train import optim
-from seesay.train.losses import loss_of
+from seesay.train.losses import Counted, counted, loss_of
 from seesay.train.parts import Parts
 
 if TYPE_CHECKING:
@@ -37,34 +36,39 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
         held.hold(0.0)
         made = optim.optimizers(model, run.recipe.train)
         optim.set_rate(made, 0.5)
-        for step in range(steps):
-            counter = FlopCounterMode(display=False) if step == 0 else None
-            with counter or contextlib.nullcontext():  # Counting slows a step down.
-                loss = loss_of(run, few, model)
-                held.check_reached(loss)
-                loss.backward()
-            if counter is not None:
-                run.facts |= arithmetic(counter, few, model)
+        for _ in range(steps):
+            loss = loss_of(run, few, model)
+            held.check_reached(loss)
+            loss.backward()
             optim.clip([p.grad for p in model.parameters() if p.grad is not None], 1.0)
             for optimizer in made:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             losses.append(float(loss.detach()))
+        run.facts |= arithmetic(run, few, model)
     return losses[0], losses[-1]
 
 
-def arithmetic(counter: FlopCounterMode, batch: Batch, model: nn.Module) -> dict[str, float]:
+def arithmetic(run: "Run", batch: Batch, model: Model) -> dict[str, float]:
     """Operations of a training step: for each picture on the vision side, for each text position.
 
-    Apart, because a curriculum changes how much is asked about a picture.
+    Apart, because a curriculum changes how much is asked about a picture. The parts' shares are
+    those of the forward pass: of the backward, counters do not know whose it is.
     """
-    by_part = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
-    looking = (getattr(model, part, None) for part in ("vision", "connector"))
-    seeing = sum(by_part.get(type(part).__name__, 0) for part in looking)
+    whole, forward = FlopCounterMode(display=False), FlopCounterMode(display=False)
+    with whole:
+        Counted(run, batch, model)().backward()
+    model.zero_grad(set_to_none=True)
+    with forward:
+        Counted(run, batch, model)()
+    by_part = counted(forward.get_flop_counts())
+    looking = sum(by_part.get(part, 0) for part in ("vision", "towers.vision", "connector"))
+    total = whole.get_total_flops()
+    seeing = total * looking / max(1, forward.get_total_flops())
     pictures, positions = len(batch.pictures_NCHW), batch.tokens_BT.numel()
     return {
         "flops_per_picture": seeing / max(1, pictures),
-        "flops_per_position": (counter.get_total_flops() - seeing) / positions,
+        "flops_per_position": (total - seeing) / positions,
     }
 
 

@@ -47,18 +47,9 @@ def prepare(
     torch.manual_seed(recipe.train.seed)
     given = list(examples) if examples is not None else read(recipe.data)
     text = text or init.text(recipe) or learn_text(recipe, given)
-    fit = Fit(
-        size=recipe.model.vision.size,
-        picture_tokens=families.picture_tokens(recipe.model),
-        row_tokens=recipe.data.row_tokens,
-        how=recipe.data.fit,
-        patches=patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
-        about=_taught(recipe, "object"),
-        spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
-        claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
-    )
+    given_fit = fit(recipe)
     place = machine.device(device)
-    dtype = machine.precision(place, wish=_WISHES[recipe.train.precision])
+    dtype = machine.precision(place, wish=WISHES[recipe.train.precision])
     model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
     losses.check(recipe.train.objectives, model.can, family=recipe.model.family)
     if resume:
@@ -70,7 +61,7 @@ def prepare(
         recipe=recipe,
         out=out,
         text=text,
-        stream=_stream(recipe, given, text, fit, ranks),
+        stream=stream(recipe, given, text, given_fit, ranks),
         model=model.to(place),
         device=place,
         dtype=dtype,
@@ -85,6 +76,20 @@ def prepare(
         run.facts["peak_flops"] = machine.measure_matmul(place, dtype, seconds=0.2)
     say(describe(run))
     return run
+
+
+def fit(recipe: Recipe) -> Fit:
+    """What the recipe's model takes in, and what is labelled for it."""
+    return Fit(
+        size=recipe.model.vision.size,
+        picture_tokens=families.picture_tokens(recipe.model),
+        row_tokens=recipe.data.row_tokens,
+        how=recipe.data.fit,
+        patches=patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
+        about=_taught(recipe, "object"),
+        spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
+        claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
+    )
 
 
 def _taught(recipe: Recipe, kind: str) -> bool:
@@ -134,7 +139,8 @@ def _check_drawn(recipe: Recipe) -> None:
         )
 
 
-_WISHES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}
+# What a recipe calls precisions, as `machine.precision` does.
+WISHES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}
 
 
 def read(config: DataConfig) -> list[Sequence[Example]]:
@@ -149,8 +155,10 @@ def read(config: DataConfig) -> list[Sequence[Example]]:
     ]
 
 
-def learn_text(recipe: Recipe, examples: Sequence[Sequence[Example]]) -> Text:
-    """A tokenizer trained on the data's own words."""
+def learn_text(
+    recipe: Recipe, examples: Sequence[Sequence[Example]], *, drawn: int | None = None
+) -> Text:
+    """A tokenizer trained on the data's own words; of scenes, on those of so many pictures."""
     texts: list[str] = []
     for source, given in zip(recipe.data.sources, examples, strict=True):
         texts += _texts(given)
@@ -158,9 +166,10 @@ def learn_text(recipe: Recipe, examples: Sequence[Sequence[Example]]) -> Text:
             from seesay import scenes
 
             world = scenes.World(seed=recipe.train.seed, language=source.language)
-            for index in range(SCENES_READ):
-                drawn = scenes.examples(world, index, questions=8, captions=2, resolution=16)
-                texts += _texts(drawn)
+            for index in range(SCENES_READ if drawn is None else drawn):
+                texts += _texts(
+                    scenes.examples(world, index, questions=8, captions=2, resolution=16)
+                )
     return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)
 
 
@@ -170,13 +179,14 @@ def _texts(examples: Sequence[Example]) -> list[str]:
     return [text for turn in turns for text in (turn.reasoning, turn.text) if text] + pairs
 
 
-def _stream(
+def stream(
     recipe: Recipe,
     examples: Sequence[Sequence[Example]],
     text: Text,
     fit: Fit,
     ranks: parallel.Ranks,
 ) -> Stream:
+    """The batches of a recipe's sources, of which file sources have these examples."""
     data, seed = recipe.data, recipe.train.seed
     rows = [
         SceneRows(source, text=text, fit=fit, seed=seed)
