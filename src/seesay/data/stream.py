@@ -113,11 +113,13 @@ class SceneRows:
         objects = [scenes.about(spoken[i].scene, spoken[i].objects) for i in kept if about]
         # As they are drawn, unless the model takes in oblong pictures.
         pixels = images.pixels(examples[0].images[0], size=self.fit.size, fit=self.fit.how)
+        shown = int(self.config.pictures)
+        labels = self._labels(examples[0]) if shown else None
         return Row(
-            pixels[None],
+            pixels[None][:shown],
             tuple(documents[i] for i in kept),
             origin,
-            self._labels(examples[0]),
+            labels,
             tuple(objects) or None,
         )
 
