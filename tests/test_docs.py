@@ -63,6 +63,8 @@ def toml(value: object) -> str:
         return f'"{value}"'
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict) and value:
+        return f"{{{', '.join(f'{key} = {toml(each)}' for key, each in value.items())}}}"
     return str(value)
 
 

@@ -306,7 +306,7 @@ def counted(counts: Mapping[str, Mapping[object, int]]) -> dict[str, int]:
 def _asks(name: str, batch: Batch) -> bool:
     """Whether a batch holds what an objective learns from; stages may be without."""
     if name not in CLAIMED:
-        return True
+        return bool((batch.targets_BT >= 0).any())
     return batch.claims_true_M is not None and bool((batch.claims_true_M == 1).any())
 
 
