@@ -15,7 +15,7 @@ from seesay.model import checkpoint
 from seesay.scenes import SPLITS, language, questions
 
 ROOT = Path(__file__).parents[1]
-PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 SECTIONS = {
     "[model]": config.ModelConfig,
     "[model.vision]": config.VisionConfig,

@@ -1,5 +1,7 @@
 """Every family: what it says of itself it can do, alone as in company, cached as whole, on disk."""
 
+import re
+import textwrap
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from seesay import config, predict
 from seesay.data.collate import Row, collate
 from seesay.errors import CapabilityError, RecipeError
-from seesay.model import families, generate, rows
+from seesay.model import dual, families, generate, rows
 from seesay.model.contract import Embedder, Speaker
 from seesay.model.reader import Reader
 from seesay.model.rows import Asked, Context
@@ -302,6 +304,23 @@ def test_the_fused_path_is_the_plain_one(kind):
     plain.fused = True
     (after,) = plain.choose([prompt], [["red", "green", "yes"]])
     np.testing.assert_allclose(before, after, atol=1e-5)
+
+
+def test_the_family_of_the_contributing_page_works(root, monkeypatch):
+    """Written out there in one file and one line: it embeds, and chooses by what it embeds."""
+    page = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^   ```python\n(.*?)^   ```", page, flags=re.M | re.S)
+    names = {"torch": torch, "Embedder": Embedder, "Dual": dual.Dual, "dual": dual}
+    exec(textwrap.dedent(code), names)
+    late = families.Family(names["build"], families.FAMILIES["dual"].picture_tokens)
+    monkeypatch.setitem(families.FAMILIES, "late", late)
+    monkeypatch.setitem(KINDS, "late", {"family": "late", "space": 8})
+    model = built("late")
+    far = model.similarity(torch.zeros(2, 8), torch.ones(3, 8))
+    torch.testing.assert_close(far, torch.full((2, 3), -8.0))
+    predictor = predict.predictor(model, WORDS, recipe=settings("late"))
+    (chances,) = predictor.choose([Prompt((tiny.picture(1),), ())], [["yes", "two"]])
+    assert chances.sum() == pytest.approx(1) and chances.min() > 0
 
 
 def test_an_unknown_family_is_an_error_that_names_the_nearest():

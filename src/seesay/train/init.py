@@ -13,6 +13,7 @@ from seesay.config import Recipe
 from seesay.data.text import Text
 from seesay.errors import CheckpointError, RecipeError
 from seesay.model import adapt, checkpoint
+from seesay.overlay import laid_over
 from seesay.train.parts import near
 
 ALL = "all"
@@ -90,7 +91,7 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
         theirs = _recipe(found[0])
         architecture = config.as_table(theirs.model)
         del architecture["init"], architecture["fresh"]
-        table["model"] = _merged(architecture, model)
+        table["model"] = laid_over(architecture, model)
         _keep(data, theirs, _WITH_ALL)
         if theirs.train.tune.method in adapt.STAYS and "tune" not in table.get("train", {}):
             table.setdefault("train", {})["tune"] = config.as_table(theirs.train.tune)
@@ -100,14 +101,6 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
         _agree_on_words(data, giving)
         _keep(data, _recipe(giving), _WITH_TEXT)
     return table
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(below)
-    for key, value in above.items():
-        inner = both.get(key)
-        both[key] = _merged(inner, value) if isinstance(inner, dict) and inner else value
-    return both
 
 
 def _keep(data: dict[str, Any], theirs: Recipe, keys: Sequence[str]) -> None:
