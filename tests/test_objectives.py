@@ -34,3 +34,31 @@ def test_patches_is_the_sum_of_each_attributes_mean_where_it_is_known():
 def test_patches_of_which_nothing_is_known_are_zero():
     labels = torch.full((2, 2, 4), -1)
     assert float(objectives.attributes(torch.randn(2, 4, 5), labels, classes=(3, 2))) == 0
+
+
+def test_contrastive_is_cross_entropy_both_ways():
+    scores = torch.randn(4, 4)
+    right = torch.arange(4)
+    wanted = sum(torch.nn.functional.cross_entropy(s, right) for s in (scores, scores.T)) / 2
+    made = objectives.contrastive(scores, torch.eye(4, dtype=torch.bool))
+    assert float(made) == pytest.approx(float(wanted), rel=1e-6)
+
+
+def test_contrastive_sums_over_all_that_belong_and_asks_nothing_of_what_belongs_to_none():
+    scores, positive = torch.randn(2, 3), torch.tensor([[1, 1, 0], [0, 0, 0]]).bool()
+    of_pictures = -(scores[0].softmax(0)[:2].sum()).log()
+    of_texts = -sum(float(scores[:, text].log_softmax(0)[0]) for text in (0, 1)) / 2
+    made = objectives.contrastive(scores, positive)
+    assert float(made) == pytest.approx((float(of_pictures) + of_texts) / 2, rel=1e-5)
+    assert float(objectives.contrastive(scores, torch.zeros_like(positive))) == 0
+
+
+def test_sigmoid_contrastive_and_matching_are_binary_cross_entropy():
+    scores, positive = torch.randn(3, 5), torch.rand(3, 5) > 0.5
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    wanted = entropy(scores, positive.float(), reduction="sum") / 3
+    assert float(objectives.sigmoid_contrastive(scores, positive)) == pytest.approx(float(wanted))
+    logits, truth = torch.randn(6), torch.tensor([0, 1, 1, 0, 1, 0])
+    assert float(objectives.matching(logits, truth)) == pytest.approx(
+        float(entropy(logits, truth.float()))
+    )
