@@ -10,7 +10,7 @@ from seesay.commands.options import console, pairs, print_json, say, silent
 from seesay.errors import RecipeError
 
 if TYPE_CHECKING:
-    from seesay.compare import Comparison, Contender, Tests
+    from seesay.compare import Comparison, Contender, Yardstick
 
 Whole = Parameter(validator=Number(gte=1))
 # Of those in scenes/world.py, the ones that have everything to be measured on; a test holds them.
@@ -68,12 +68,12 @@ def compare(
     contenders = _contenders(recipes, data=data, dev=dev, columns=columns, set_=set_)
     plan = library.Plan(contenders, wanted, out, seeds=seeds, points=points)
     if dev is None or dev == "scenes":
-        tests = _drawn(contenders, split, count or DRAWN)
+        yardstick = _drawn(contenders, split, count or DRAWN)
     else:
-        tests = _read(dev, columns, count, quiet=quiet)
+        yardstick = _read(dev, columns, count, quiet=quiet)
     tell = silent if quiet else say
     try:
-        made = library.compare(plan, tests, command=measure.command(), say=tell)
+        made = library.compare(plan, yardstick, command=measure.command(), say=tell)
     except KeyboardInterrupt:
         say("stopped; the same command goes on")
         return 130
@@ -119,9 +119,9 @@ def _unseeded(table: dict[str, Any]) -> dict[str, Any]:
     return {**table, "train": settings}
 
 
-def _drawn(contenders: "list[Contender]", split: str, count: int) -> "Tests":
+def _drawn(contenders: "list[Contender]", split: str, count: int) -> "Yardstick":
     """Drawn pictures in the language that all are trained in."""
-    from seesay.compare import Tests
+    from seesay.compare import Yardstick
     from seesay.config import SourceConfig
     from seesay.train import auto
 
@@ -136,18 +136,18 @@ def _drawn(contenders: "list[Contender]", split: str, count: int) -> "Tests":
     (source,) = drawn.values()
     plain = SourceConfig(language=source.language)
     examples = auto.drawn(plain, seed=0, split=split, count=count)
-    return Tests(examples, f"{count} drawn pictures, {split}")
+    return Yardstick(examples, f"{count} drawn pictures, {split}")
 
 
-def _read(dev: str, columns: list[str] | None, limit: int | None, *, quiet: bool) -> "Tests":
+def _read(dev: str, columns: list[str] | None, limit: int | None, *, quiet: bool) -> "Yardstick":
     from seesay.commands import measure
-    from seesay.compare import Tests
+    from seesay.compare import Yardstick
 
     named = pairs(columns, option="--columns")
     found = measure.examples(
         dev, columns=named, limit=limit, limit_broken=0.05, seed=0, quiet=quiet
     )
-    return Tests(found, Path(dev).name)
+    return Yardstick(found, Path(dev).name)
 
 
 def _show(made: "Comparison", out: Path, *, json: bool, quiet: bool) -> None:

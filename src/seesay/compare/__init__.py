@@ -7,19 +7,19 @@ from pathlib import Path
 from seesay import report
 from seesay.compare import page
 from seesay.compare.budget import Budget, parse
-from seesay.compare.measuring import Tests
+from seesay.compare.measuring import Yardstick
 from seesay.compare.plan import Contender, Job, Plan
 from seesay.compare.runs import Outcome, known, run
 from seesay.compare.summary import Comparison
 from seesay.tasks import TASKS
 from seesay.train.progress import duration
 
-__all__ = ["Budget", "Comparison", "Contender", "Outcome", "Plan", "Tests", "compare", "parse"]
+__all__ = ["Budget", "Comparison", "Contender", "Outcome", "Plan", "Yardstick", "compare", "parse"]
 
 
 def compare(
     plan: Plan,
-    tests: Tests,
+    yardstick: Yardstick,
     *,
     command: str = "",
     say: Callable[[str], None] = lambda line: None,
@@ -39,18 +39,20 @@ def compare(
     """
     plan.write()
     jobs = list(plan.jobs())
-    there = {job: known(job, tests) for job in jobs}
+    there = {job: known(job, yardstick) for job in jobs}
     done = {job: outcome for job, outcome in there.items() if outcome is not None}
     environment = report.surroundings()
 
     def gathered() -> Comparison:
         outcomes = [done[job] for job in jobs if job in done]
-        return Comparison(plan, outcomes, tests.name, tests.digest, tests.counts, command)
+        return Comparison(
+            plan, outcomes, yardstick.name, yardstick.digest, yardstick.counts, command
+        )
 
     for number, job in enumerate(jobs, start=1):
         if job not in done:
             say(f"[{number} of {len(jobs)}] {_called(job)}")
-            done[job] = run(job, tests)
+            done[job] = run(job, yardstick)
             say(f"  {_told(done[job])}")
             write(gathered(), plan.out, environment=environment)
     made = gathered()

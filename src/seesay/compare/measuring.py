@@ -55,7 +55,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Tests:
+class Yardstick:
     """The examples that all are measured on, and what to call them."""
 
     examples: Sequence[Example]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seesay import report
-from seesay.compare.measuring import Measured, Tests
+from seesay.compare.measuring import Measured, Yardstick
 from seesay.compare.plan import Job
 from seesay.errors import CheckpointError, SeesayError
 from seesay.model import checkpoint
@@ -53,18 +53,18 @@ class Outcome:
         return known | {"compute": self.compute, **self.measured.as_dict()}
 
 
-def known(job: Job, tests: Tests) -> Outcome | None:
+def known(job: Job, yardstick: Yardstick) -> Outcome | None:
     """A finished run's outcome, where it was measured on these examples."""
     try:
         stored = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
-        if stored["examples"] != tests.digest:
+        if stored["examples"] != yardstick.digest:
             return None
         return Outcome(job, stored["compute"], Measured.of(stored))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def run(job: Job, tests: Tests) -> Outcome:
+def run(job: Job, yardstick: Yardstick) -> Outcome:
     """Train what is not trained yet, measure it, and keep what it came to.
 
     A run that was stopped goes on where it stood, as does one that failed and has saved.
@@ -73,10 +73,10 @@ def run(job: Job, tests: Tests) -> Outcome:
     if not trained(job) and (why := train(job)) and not trained(job):
         return Outcome(job, failed=why)
     try:
-        made = Outcome(job, compute(job.folder), tests.measure(job.folder))
+        made = Outcome(job, compute(job.folder), yardstick.measure(job.folder))
     except SeesayError as error:
         return Outcome(job, failed=str(error))
-    stored = made.as_dict() | {"examples": tests.digest}
+    stored = made.as_dict() | {"examples": yardstick.digest}
     report.replace(job.folder / RESULT, json.dumps(stored, indent=2, allow_nan=False))
     return made
 
