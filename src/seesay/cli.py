@@ -1,8 +1,8 @@
 """The command line: command -> "module:function", and what errors look like.
 
 Results go to standard output; progress, logs and errors to standard error. Exit codes: 0 done, 1 an
-unexpected failure (or, for `doctor`, a machine that cannot run), 2 a mistake the user can mend,
-130 stopped by Ctrl-C, 141 the reader of our output went away.
+unexpected failure (for `doctor`, a machine that cannot run; for `compare`, a run that failed), 2 a
+mistake the user can mend, 130 stopped by Ctrl-C, 141 the reader of our output went away.
 """
 
 import os
@@ -29,6 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "seesay.commands.eval:evaluate",
         "Score a model on a data set, beside its blind controls.",
     ),
+    "compare": (
+        "seesay.commands.compare:compare",
+        "Train several recipes on the same budget, and compare them on the same examples.",
+    ),
     "recipes": (
         "seesay.commands.recipes:recipes",
         "List the recipes that come with Seesay: what they are, what they cost and reached.",
@@ -51,7 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS = {"data": "Look at data before training on it.", "scenes": "The built-in world."}
 
 # Long and heavy on memory: worth starting anew with the allocator tuned.
-TUNED = ("demo", "train", "eval")
+TUNED = ("demo", "train", "eval", "compare")
 
 # The conventional code of a program that a closed pipe has ended: 128 + SIGPIPE.
 BROKEN_PIPE = 141

@@ -10,12 +10,15 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seesay.data import images
 from seesay.evaluate import Evaluation, Record, Score, merge
 from seesay.metrics.evaluation import Scores, is_rank, is_share, shown
 from seesay.records import Picture
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 # A thumbnail's longest side in pixels; a picture below the second is enlarged without smoothing.
 MAX_SIDE, SMALL_SIDE = 256, 128
@@ -79,13 +82,8 @@ def write(
         num_pictures: how many right and how many wrong examples of each score to show.
         environment: what it ran on, by name; found out where not given.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     whole = evaluation if isinstance(evaluation, Evaluation) else merge(evaluation)
-    loader = PackageLoader("seesay", package_path="")
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                       lstrip_blocks=True).get_template("report.html.j2")  # fmt: skip
-    text = page.render(
+    text = template("report.html.j2").render(
         title=title,
         facts={name: str(fact) for name, fact in (facts or {}).items()},
         scores=[_bar(whole, name) for name in whole.scores],
@@ -98,12 +96,28 @@ def write(
         gallery=_gallery(whole.records, limit=num_pictures),
         recipe=recipe.strip(),
         command=whole.command,
-        environment=_environment() if environment is None else environment,
+        environment=surroundings() if environment is None else environment,
     )
-    return _replace(Path(path), text)
+    return replace(Path(path), text)
 
 
-def _replace(path: Path, text: str) -> Path:
+def template(name: str) -> "Template":
+    """A template beside this file: strict about names, and it trusts no text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("seesay", package_path="")
+    pages = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template(name)
+
+
+def replace(path: Path, text: str) -> Path:
+    """Write a file whole or not at all; its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -114,7 +128,8 @@ def _replace(path: Path, text: str) -> Path:
     return path
 
 
-def _environment() -> dict[str, str]:
+def surroundings() -> dict[str, str]:
+    """What this runs on, by name: versions, processor, accelerators."""
     import platform
     from importlib.metadata import version
 
@@ -165,16 +180,16 @@ def _bar(evaluation: Evaluation, name: str, *, label: str = "") -> Bar:
     top = max((s.high for s in (score, *found.values())), default=1.0)
     full = 1.0 if is_share(name) else float(max(1, math.ceil(top)))
     verdict, is_clear = _verdict(name, score, found)
-    heading, meaning = _named(name)
+    heading, meaning = named(name)
     return Bar(
         label=label.partition("=")[2] if label else heading,
         meaning=meaning,
         text=shown(name, score.value),
         span=f"{shown(name, score.low)} to {shown(name, score.high)}",
         n=f"{score.n:,}",
-        at=_percent(score.value / full),
-        low=_percent(score.low / full),
-        high=_percent(score.high / full),
+        at=percent(score.value / full),
+        low=percent(score.low / full),
+        high=percent(score.high / full),
         ends=("0", f"{full:.0f}") if not is_share(name) else ("0 %", "100 %"),
         marks=tuple(_mark(name, kind, each, full) for kind, each in found.items()),
         verdict=verdict,
@@ -184,14 +199,15 @@ def _bar(evaluation: Evaluation, name: str, *, label: str = "") -> Bar:
 
 def _mark(name: str, kind: str, score: Score, full: float) -> Mark:
     label = CONTROLS[kind][0] if kind in CONTROLS else kind
-    return Mark(kind, label, shown(name, score.value), _percent(score.value / full))
+    return Mark(kind, label, shown(name, score.value), percent(score.value / full))
 
 
-def _percent(share: float) -> float:
+def percent(share: float) -> float:
+    """A share as per cent of a bar or plot, within it."""
     return round(100 * min(1.0, max(0.0, share)), 2)
 
 
-def _named(name: str) -> tuple[str, str]:
+def named(name: str) -> tuple[str, str]:
     """`answers_held_out` -> "Answers, held out" and what it counts."""
     for known, (label, meaning) in NAMES.items():
         if name == known or name.startswith(f"{known}_"):
@@ -225,7 +241,7 @@ def _slices(evaluation: Evaluation) -> list[tuple[str, str, list[Bar]]]:
     found: dict[tuple[str, str], list[Bar]] = {}
     for label, scores in evaluation.slices.items():
         for name in filter(is_share, scores):
-            key = label.partition("=")[0], _named(name)[0]
+            key = label.partition("=")[0], named(name)[0]
             found.setdefault(key, []).append(_bar(evaluation, name, label=label))
     return [
         (label.replace("_", " "), name, sorted(bars, key=lambda bar: -bar.at))
@@ -273,8 +289,8 @@ def _curve(key: str, points: Sequence[tuple[float, float]]) -> Curve:
     faint, line = _thin(points), _thin(smooth)
     left, right = points[0][0], max(points[-1][0], points[0][0] + 1)
     values = [y for _, y in faint]
-    ticks = _ticks(min(0.0, *values), max(values) if max(values) > 0 else 1.0)
-    bottom, top = ticks[0], max(ticks[-1], *values)
+    levels = ticks(min(0.0, *values), max(values) if max(values) > 0 else 1.0)
+    bottom, top = levels[0], max(levels[-1], *values)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across, up = (x - left) / (right - left), (y - bottom) / (top - bottom)
@@ -283,14 +299,14 @@ def _curve(key: str, points: Sequence[tuple[float, float]]) -> Curve:
     def path(pairs: Iterable[tuple[float, float]]) -> str:
         return " ".join(f"{x},{y}" for x, y in (place(*pair) for pair in pairs))
 
-    across = [x for x in _ticks(left, right, count=5) if left <= x <= right]
+    across = [x for x in ticks(left, right, count=5) if left <= x <= right]
     return Curve(
         label=CURVES.get(key, key.replace("_", " ").capitalize()),
-        last=_short(smooth[-1][1]),
+        last=short(smooth[-1][1]),
         faint=path(faint) if key == "loss" else "",
         line=path(line),
-        across=tuple((place(x, bottom)[0], _short(x)) for x in across),
-        up=tuple((place(left, y)[1], _short(y)) for y in ticks),
+        across=tuple((place(x, bottom)[0], short(x)) for x in across),
+        up=tuple((place(left, y)[1], short(y)) for y in levels),
     )
 
 
@@ -314,7 +330,7 @@ def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [points[0], *means[1:-1], points[-1]]
 
 
-def _ticks(low: float, high: float, *, count: int = 4) -> list[float]:
+def ticks(low: float, high: float, *, count: int = 4) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`."""
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
@@ -323,7 +339,7 @@ def _ticks(low: float, high: float, *, count: int = 4) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """A number in few characters: 12,000; 0.35; 4e-05."""
     if value and abs(value) < 0.001:
         return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-")
@@ -367,7 +383,7 @@ def _gallery(records: Sequence[Record], *, limit: int) -> list[tuple[str, list[C
         own = [record for record in records if record.score == name]
         sides = ([r for r in own if r.right is right][:limit] for right in (True, False))
         right, wrong = ([_card(record) for record in side] for side in sides)
-        found.append((_named(name)[0], right, wrong))
+        found.append((named(name)[0], right, wrong))
     return found
 
 
@@ -384,7 +400,7 @@ def _card(record: Record) -> Card:
         truth=record.truth,
         right=record.right,
         probability=probability,
-        percent=_percent(chance),
+        percent=percent(chance),
         # The folder is the writer's business, not the reader's.
         origin=record.origin.replace("\\", "/").rsplit("/", 1)[-1],
     )

@@ -70,7 +70,7 @@ def train(
         raise RecipeError("--resume with --from", where="--from", fix=fix)
     out = out or _fresh(Path("runs"))
     table = _resumed(out) if resume else _begun(out, recipe)
-    table = _with_options(table, data=data, dev=dev, columns=columns)
+    table = with_options(table, data=data, dev=dev, columns=columns)
     settings = {"minutes": minutes, "steps": steps, "seed": seed}
     given = [f"train.{key}={value}" for key, value in settings.items() if value is not None]
     if from_ is not None:
@@ -145,10 +145,14 @@ def _begun(out: Path, recipe: str | None) -> dict[str, Any]:
     return config.load(catalogue.find(recipe)) if recipe is not None else {}
 
 
-def _with_options(
+def with_options(
     table: dict[str, Any], *, data: str | None, dev: str | None, columns: list[str] | None
 ) -> dict[str, Any]:
-    """A recipe's table with what --data, --dev and --columns say."""
+    """A recipe's table with what --data, --dev and --columns say.
+
+    Raises:
+        RecipeError: nothing to train on, or columns of no data.
+    """
     place = table.setdefault("data", {})
     if data is not None:
         named = pairs(columns, option="--columns")

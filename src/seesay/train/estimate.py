@@ -172,16 +172,35 @@ class Estimate:
     @cached_property
     def arithmetic(self) -> Arithmetic:
         """Operations of a step and of an answer."""
-        settings, look = self.recipe.train, self.look
-        rows = min(ROWS, settings.batch)
-        learned = self.rehearsal.step(rows, count=True)
-        step = learned.flops * settings.batch * settings.accumulate // rows
-        seeing = sum(look.flops.get(part, 0) for part in ("vision", "connector"))
+        settings, look, learned = self.recipe.train, self.look, self._learned
+        step = learned.flops * settings.batch * settings.accumulate // learned.rows
+        seeing = self._seeing
         picture = seeing // max(1, look.pictures)
         position = (look.flops[""] - seeing) // look.positions
         fit = setup.fit(self.recipe)
         answer = picture + position * (fit.picture_tokens + ASKED + SAID)
         return Arithmetic(step, picture, position, answer)
+
+    def learning(self, *, pictures: int, positions: int) -> int:
+        """Operations of training on what passed: so many pictures, and positions of text.
+
+        A row of a step costs what `arithmetic` says of it; one with less text, as early in a
+        curriculum, costs less. What is learned by heart before the first step is not in it.
+        """
+        step, look = self._learned, self.look
+        seeing = self._seeing / max(1, look.flops[""])
+        passed = seeing * pictures / max(1, step.pictures)
+        passed += (1 - seeing) * positions / step.positions
+        return round(step.flops * passed)
+
+    @cached_property
+    def _learned(self) -> Step:
+        return self.rehearsal.step(min(ROWS, self.recipe.train.batch), count=True)
+
+    @property
+    def _seeing(self) -> int:
+        """Operations of seeing one row's pictures."""
+        return sum(self.look.flops.get(part, 0) for part in ("vision", "connector"))
 
     def speed(self, *, share: float | None = None) -> Speed:
         """What a step takes here; `share` where it was measured."""
