@@ -61,14 +61,18 @@ def _of_text(found: Sequence[Source]) -> Source | None:
     return giving[-1] if giving else None
 
 
-def _recipe(source: Source) -> Recipe:
-    """The recipe a checkpoint was made by."""
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe a checkpoint was made by.
+
+    Raises:
+        CheckpointError: it cannot be opened, or was made by another Seesay.
+    """
     try:
-        return config.recipe(checkpoint.open_config(source.folder)["recipe"])
+        return config.recipe(checkpoint.open_config(folder)["recipe"])
     except (KeyError, RecipeError) as error:
         raise CheckpointError(
             f"config.json does not hold a recipe this Seesay knows: {error}",
-            where=str(source.folder),
+            where=str(folder),
             fix="use the Seesay that wrote it, or copy the checkpoint folder again, whole",
         ) from None
 
@@ -87,7 +91,7 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
     model, data = table.setdefault("model", {}), table.setdefault("data", {})
     found = sources(model.get("init", {}))
     if found and found[0].part == ALL:
-        theirs = _recipe(found[0])
+        theirs = recipe_of(found[0].folder)
         architecture = config.as_table(theirs.model)
         del architecture["init"], architecture["fresh"]
         table["model"] = _merged(architecture, model)
@@ -98,7 +102,7 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
     giving = _of_text(found)
     if giving is not None:
         _agree_on_words(data, giving)
-        _keep(data, _recipe(giving), _WITH_TEXT)
+        _keep(data, recipe_of(giving.folder), _WITH_TEXT)
     return table
 
 
@@ -116,7 +120,7 @@ def _keep(data: dict[str, Any], theirs: Recipe, keys: Sequence[str]) -> None:
 
 
 def _agree_on_words(data: Mapping[str, Any], source: Source) -> None:
-    theirs = _recipe(source).data
+    theirs = recipe_of(source.folder).data
     for key in _WITH_TEXT:
         given, there = data.get(key), getattr(theirs, key)
         if given is not None and given != there:
@@ -202,7 +206,7 @@ def _check_names(given: Sequence[tuple[str, str]], names: Sequence[str]) -> None
 
 def _tuned(source: Source, recipe: Recipe) -> bool:
     """Whether a checkpoint holds what fine-tuning put in: the same that this recipe puts in."""
-    theirs, ours = _recipe(source).train.tune, recipe.train.tune
+    theirs, ours = recipe_of(source.folder).train.tune, recipe.train.tune
     if theirs.method in adapt.STAYS and theirs != ours:
         raise RecipeError(
             f"the checkpoint holds what '{theirs.method}' put in, and this recipe is for "
@@ -264,7 +268,7 @@ def _tell(
     left = [name for name in held if name not in taken]
     if left:
         say(f"  not taken: {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""))
-    theirs, ours = (config.as_table(r.model) for r in (_recipe(source), recipe))
+    theirs, ours = (config.as_table(r.model) for r in (recipe_of(source.folder), recipe))
     for part in ("vision", "connector", "text"):
         if not any(adapt.begins(part, name) for name in taken & set(names)):
             continue
