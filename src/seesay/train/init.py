@@ -80,7 +80,8 @@ def recipe_of(folder: Path) -> Recipe:
 def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
     """A recipe's table, with what it leaves open taken from the checkpoints it begins with.
 
-    From `all`, the architecture; from there or from `text`, what belongs to the tokenizer.
+    From `all`, the architecture; from there, from `text` or from a teacher, what belongs to the
+    tokenizer.
 
     Raises:
         CheckpointError: one of them cannot be opened.
@@ -99,7 +100,8 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
         if theirs.train.tune.method in adapt.STAYS and "tune" not in table.get("train", {}):
             table.setdefault("train", {})["tune"] = config.as_table(theirs.train.tune)
             say(f"{found[0].folder} was tuned by '{theirs.train.tune.method}': so is this")
-    giving = _of_text(found)
+    teacher = table.get("train", {}).get("teacher", {}).get("run")
+    giving = _of_text(found) or (Source.of("teacher", teacher) if teacher else None)
     if giving is not None:
         _agree_on_words(data, giving)
         _keep(data, recipe_of(giving.folder), _WITH_TEXT)
