@@ -1,4 +1,4 @@
-"""Teachers: soft targets by hand, an average that follows, a queue, another run that is imitated."""
+"""Teachers: soft targets by hand, an average that follows, a queue, another run imitated."""
 
 import math
 import os
@@ -163,7 +163,9 @@ def test_a_copy_that_is_tried_out_leaves_no_trace(tmp_path, folder):
 
 @pytest.mark.parametrize("model", ["dual", "albef"])
 def test_killed_and_resumed_is_the_same_as_unbroken(tmp_path, folder, model):
-    asked = {"contrastive": 1.0, **({"masked_lm": 1.0, "matching": 1.0} if model == "albef" else {})}
+    asked = {"contrastive": 1.0}
+    if model == "albef":
+        asked |= {"masked_lm": 1.0, "matching": 1.0}
     kind = {**(ALBEF if model == "albef" else DUAL), "text": runs.TEXT, "vision": runs.VISION}
     settings = {"objectives": asked, "teacher": {**MOMENTUM, "queue": 9}, "steps": 12, "ema": 0.5}
     settings |= {"chunk": 3} if model == "dual" else {}
@@ -270,6 +272,6 @@ def test_words_of_another_tokenizer_are_refused(tmp_path, folder, big):
     other = {**HERE, "tokenizer": "character"}
     runs.train(tmp_path / "other", runs.recipe(folder, model=DUAL, data=other, **asked))
     begun = {**DUAL, "init": {"text": str(tmp_path / "other")}}
-    with pytest.raises(RecipeError, match=r"the teacher's tokenizer \(\d+ tokens\) is not") as error:
+    with pytest.raises(RecipeError, match=r"the teacher's tokenizer \(\d+ tok") as error:
         setup.prepare(small(folder, big, model=begun), out=tmp_path / "new", device="cpu")
     assert str(big) in error.value.where and os.sep in error.value.where
