@@ -62,14 +62,13 @@ def test_the_first_channels_and_heads_of_every_so_many_th_block(tmp_path, folder
 
 def test_the_largest_go_together(tmp_path, folder):
     """Of a model that is nought but for some channels and heads, nothing is lost but noughts."""
-    made = [runs.prepare(tmp_path / name, runs.recipe(folder, model=model, data=HERE, **ASKED)).model
-            for name, model in (("large", LARGE), ("small", SAME_DEPTH))]  # fmt: skip
-    large, small = made
+    plans = [runs.recipe(folder, model=model, data=HERE, **ASKED) for model in (LARGE, SAME_DEPTH)]
+    large, small = (runs.prepare(tmp_path, plan).model for plan in plans)
     generator, sizes = torch.Generator().manual_seed(3), small.state_dict()
     chosen, held = {}, large.state_dict()
     for name, value in held.items():
         value.copy_(torch.randn(value.shape, generator=generator))
-        for at, axis in enumerate(shrink.axes(small)[name]):
+        for at, axis in enumerate(shrink.axes(small).get(name, ())):
             if axis is None:
                 continue
             unit = sizes[name].shape[at] // axis.things if axis.things else 1

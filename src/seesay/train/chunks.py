@@ -1,7 +1,7 @@
 """Chunks: a batch learned from some rows at a time, though all its pictures and texts are compared.
 
 Vectors of all first, without gradients; what the loss asks of each vector; then, chunk by chunk,
-the same vectors again, with gradients (GradCache, arXiv:2101.06983). The result is that of the whole
+the same vectors again, with gradients (GradCache, arXiv:2101.06983). The result is that of the
 batch in one piece, at the memory of a chunk, for one more pass forward.
 
 Shapes: B rows, M texts, E width of the common space.

@@ -26,8 +26,9 @@ from seesay.train.losses import Share, loss_of
 from seesay.train.meter import Meter
 from seesay.train.parallel import Ranks
 from seesay.train.parts import Parts
-from seesay.train.progress import Progress
+from seesay.train.progress import Progress, history
 from seesay.train.teacher import Teacher
+from seesay.train.watch import Watch
 
 
 @dataclass(slots=True)
@@ -103,6 +104,7 @@ class Loop:
             for part in run.model.children():
                 part.compile()
         self.meter = Meter(run, self.elapsed)
+        self.watch = Watch(run, before=history(run.out))
         self.last_save = self.last_sample = self.elapsed()
         # The last step's loss, and its batches with theirs: looked at one step late, so that a GPU
         # never waits.
@@ -149,6 +151,7 @@ class Loop:
             facts: dict[str, Tensor] = {}
             losses.append(self._learn(batch.to(self.run.device), facts, share))
             self.meter.count(batch, facts)
+            self.watch.count(batch)
         total = torch.stack(losses).sum()
         gradient = self._update(total)
         self.pending = (total, list(zip(given, losses, strict=True)))
@@ -217,7 +220,10 @@ class Loop:
         if self.progress is not None and step % settings.log_every == 0:
             # No message here: only the first process logs.
             counts = {"trained": self.parts.now, "parameters": self.parts.total}
-            self.progress.row(self.meter.row(self._planned(step)) | counts)
+            row = self.meter.row(self._planned(step)) | counts
+            self.progress.row(row)
+            for name, words in self.watch.look(row, self.run.model):
+                self.progress.warn(step, name, words)
         if self.elapsed() - self.last_sample > settings.sample_every:
             self.last_sample = self.elapsed()
             self._say_sample()

@@ -59,7 +59,7 @@ def blocks(
     *,
     say: Callable[[str], None],
 ) -> dict[str, str]:
-    """What parameters are called there, with every so many-th block where there are more of them."""
+    """What parameters are called there: where there are more blocks, every so many-th of them."""
     here, there = (_depths(names) for names in (model.state_dict(), weights))
     made, told = dict(called), set()
     for name, other in called.items():
