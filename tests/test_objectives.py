@@ -34,3 +34,28 @@ def test_patches_is_the_sum_of_each_attributes_mean_where_it_is_known():
 def test_patches_of_which_nothing_is_known_are_zero():
     labels = torch.full((2, 2, 4), -1)
     assert float(objectives.attributes(torch.randn(2, 4, 5), labels, classes=(3, 2))) == 0
+
+
+def test_contrastive_is_cross_entropy_both_ways_where_each_has_one():
+    scores = torch.randn(5, 5)
+    wanted = sum(torch.nn.functional.cross_entropy(s, torch.arange(5)) for s in (scores, scores.T))
+    made = objectives.contrastive(scores, torch.eye(5, dtype=torch.bool))
+    assert float(made) == pytest.approx(float(wanted) / 2, rel=1e-5)
+
+
+def test_a_choice_asks_only_those_for_which_something_is_right():
+    scores = torch.randn(3, 4)
+    positive = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]) == 1
+    chance = scores.double().softmax(dim=1)
+    wanted = -(chance[0, :2].sum().log() + chance[2, 3].log()) / 2
+    assert float(objectives.choice(scores, positive)) == pytest.approx(float(wanted), rel=1e-5)
+    assert float(objectives.choice(scores, positive & False)) == 0
+
+
+def test_an_imitation_is_least_where_both_agree():
+    teacher = torch.randn(4, 6)
+    wanted = torch.distributions.Categorical(logits=teacher).entropy().mean()
+    own = objectives.imitation(teacher + 3.0, teacher)
+    assert float(own) == pytest.approx(float(wanted), rel=1e-5)
+    assert objectives.imitation(torch.randn(4, 6), teacher) > own
+    assert float(objectives.imitation(torch.zeros(0, 6), torch.zeros(0, 6))) == 0

@@ -1,11 +1,15 @@
 """Chunks: the gradients of a batch in chunks are those of all of it in one piece."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from train import runs
 
+from seesay import objectives
 from seesay.data.order import Steps
 from seesay.train import chunks, contrast, history, losses
+from seesay.train.contrast import Vectors
 from seesay.train.losses import Share
 
 DUAL = {"family": "dual", "space": 8, "pool": "attention"}
@@ -56,6 +60,25 @@ def test_gradients_are_those_of_the_whole(tmp_path, folder, model, chunk):
     assert found.keys() == facts.keys()
     for name, fact in facts.items():
         assert float(found[name]) == pytest.approx(float(fact), abs=1e-5), name
+
+
+@pytest.mark.parametrize("size", [None, 1, 4, 50])
+def test_strips_add_up_to_the_objectives(tmp_path, folder, size):
+    for model in (PLAIN, SIGMOID):
+        run, batch = prepared(tmp_path, folder, model)
+        claims, against = (getattr(losses.Step(run, batch, run.model), n)
+                           for n in ("claims", "contrast"))  # fmt: skip
+        scores, positive = claims.similarity, claims.positive_BM
+        name = "sigmoid_contrastive" if model is SIGMOID else "contrastive"
+        wanted = getattr(objectives, name)(scores, positive)
+        made = sum(against.contrastive(strip) for strip in against.strips(size))
+        assert float(made.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+        against.taught = Vectors(claims.texts, claims.pictures, lambda a, b: 3 * a @ b.T)
+        made = sum(against.affinity(strip) for strip in against.strips(size))
+        wanted = objectives.affinity(scores, 3 * claims.texts @ claims.pictures.T)
+        assert float(made.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+        right_B = positive.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0].float()
+        assert float(against.facts["contrastive_right"]) == pytest.approx(float(right_B.mean()))
 
 
 def test_with_dropout_and_batch_norm_both_passes_are_one(tmp_path, folder):
@@ -110,8 +133,6 @@ def test_rows_without_texts_and_texts_of_no_picture(tmp_path, folder):
     """A chunk may have no text at all: its pictures are there to be chosen wrongly."""
     run, batch = prepared(tmp_path, folder, chunk=2)
     keep = (batch.claims_row_M < 3) | (batch.claims_row_M == 8)
-    from dataclasses import replace
-
     names = ("claims_Mt", "claims_real_Mt", "claims_true_M", "claims_row_M")
     batch = replace(batch, **{name: getattr(batch, name)[keep] for name in names})
     batch.claims_true_M[1] = 0
