@@ -27,6 +27,7 @@ SECTIONS = {
     "[train]": config.TrainConfig,
     "[[train.parts]]": tuning.PartConfig,
     "[train.tune]": tuning.TuneConfig,
+    "[train.teacher]": tuning.TeacherConfig,
 }
 PARTS = tuple(SECTIONS.values())
 

@@ -62,3 +62,21 @@ def test_sigmoid_contrastive_and_matching_are_binary_cross_entropy():
     assert float(objectives.matching(logits, truth)) == pytest.approx(
         float(entropy(logits, truth.float()))
     )
+
+
+def test_a_choice_asks_only_those_for_which_something_is_right():
+    scores = torch.randn(3, 4)
+    positive = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]) == 1
+    chance = scores.double().softmax(dim=1)
+    wanted = -(chance[0, :2].sum().log() + chance[2, 3].log()) / 2
+    assert float(objectives.choice(scores, positive)) == pytest.approx(float(wanted), rel=1e-5)
+    assert float(objectives.choice(scores, positive & False)) == 0
+
+
+def test_an_imitation_is_least_where_both_agree():
+    teacher = torch.randn(4, 6)
+    wanted = torch.distributions.Categorical(logits=teacher).entropy().mean()
+    own = objectives.imitation(teacher + 3.0, teacher)
+    assert float(own) == pytest.approx(float(wanted), rel=1e-5)
+    assert objectives.imitation(torch.randn(4, 6), teacher) > own
+    assert float(objectives.imitation(torch.zeros(0, 6), torch.zeros(0, 6))) == 0

@@ -27,7 +27,7 @@ from seesay.fields import (
 from seesay.overlay import load as load
 from seesay.overlay import override as override
 from seesay.overlay import shipped as shipped
-from seesay.tuning import PartConfig, TuneConfig
+from seesay.tuning import PartConfig, TeacherConfig, TuneConfig
 
 
 def _divides(whole: int, part: int, whole_name: str, part_name: str) -> None:
@@ -152,6 +152,8 @@ class ModelConfig:
     init: dict[str, str] = field(default_factory=dict)
     # Of such parts, what begins anew all the same: names, or patterns of them.
     fresh: tuple[str, ...] = ()
+    # What a smaller model takes of a larger one: its first channels and heads, or the largest.
+    shrink: Literal["none", "leading", "largest"] = "none"
     vision: VisionConfig = field(default_factory=VisionConfig)
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -259,6 +261,7 @@ class TrainConfig:
     minutes: Positive | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     batch: Size = 64
+    chunk: Count = 0  # rows of which features are held at a time; 0: of all
     accumulate: Size = 1
     optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: Positive = 0.005
@@ -288,6 +291,7 @@ class TrainConfig:
     save_every: Annotated[float, Field(ge=0)] = 60.0
     tensorboard: bool = False
     tune: TuneConfig = field(default_factory=TuneConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     parts: tuple[PartConfig, ...] = ()
 
 

@@ -43,14 +43,32 @@ def contrastive(
     nats. A text that is no picture's (a hard negative, arXiv:2210.01936) is one to choose wrongly
     for pictures, and asks for none itself; so is a picture without a text.
     """
-    return (_one_way(similarity, positive) + _one_way(similarity.T, positive.T)) / 2
+    return (choice(similarity, positive) + choice(similarity.T, positive.T)) / 2
 
 
-def _one_way(scores_BM: Tensor, positive_BM: Tensor) -> Tensor:
-    asked_B = positive_BM.any(dim=1)
-    log_BM = scores_BM.float().log_softmax(dim=1)
-    right_B = log_BM.masked_fill(~positive_BM, -torch.inf)[asked_B].logsumexp(dim=1)
+def choice(scores: Float[Tensor, "B M"], positive: Bool[Tensor, "B M"]) -> Float[Tensor, ""]:
+    """−mean of log Σ p(what is right), over the rows for which anything is, in nats."""
+    asked_B = positive.any(dim=1)
+    log_BM = scores.float().log_softmax(dim=1)
+    right_B = log_BM.masked_fill(~positive, -torch.inf)[asked_B].logsumexp(dim=1)
     return -right_B.sum() / asked_B.sum().clamp(min=1)
+
+
+def imitation(logits: Float[Tensor, "M Y"], teacher: Float[Tensor, "M Y"]) -> Float[Tensor, ""]:
+    """Mean −Σ p'(y) log p(y), p' being the teacher's (arXiv:1503.02531, section 2), in nats."""
+    said_MY = teacher.float().softmax(dim=-1)
+    return -(said_MY * logits.float().log_softmax(dim=-1)).sum() / max(1, len(logits))
+
+
+def affinity(
+    similarity: Float[Tensor, "B M"], teacher: Float[Tensor, "B M"]
+) -> Float[Tensor, ""]:
+    """Which texts a picture is like and which pictures a text is, as a teacher has it, in nats.
+
+    Half of the cross-entropies both ways (TinyCLIP, arXiv:2309.12314, equations 2-5; the soft
+    targets of ALBEF, arXiv:2107.07651, equation 6).
+    """
+    return (imitation(similarity, teacher) + imitation(similarity.T, teacher.T)) / 2
 
 
 def sigmoid_contrastive(

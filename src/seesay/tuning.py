@@ -1,4 +1,4 @@
-"""What a recipe says of which weights are trained: parts with their own rates, fine-tuning."""
+"""What a recipe says of how weights are trained: parts with rates of their own, few, or taught."""
 
 from typing import Annotated, Literal
 
@@ -52,3 +52,35 @@ class TuneConfig:
     bottleneck: Size = 16
     # Of `prompt` and `prefix`: how many vectors are learned.
     length: Size = 20
+
+
+@dataclass(config=STRICT, frozen=True, kw_only=True)
+class TeacherConfig:
+    """Another model whose opinion is learned from: a finished run's, or this one's own average."""
+
+    # A run or checkpoint.
+    run: str | None = None
+    # The memory of the running average of the model's own weights (ALBEF: 0.995).
+    momentum: Decay = 0.0
+    # What its opinion weighs against the truth, and over which share of training that rises from 0.
+    alpha: Share | None = None
+    ramp: Share = 0.05
+    # Of the average: its vectors of so many pairs of past steps stand beside those of the batch.
+    queue: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self):
+        if self.run is not None and self.momentum:
+            raise ValueError(f"the teacher is either the run {self.run} or an average of memory "
+                             f"{self.momentum}, not both")  # fmt: skip
+        if self.queue and not self.momentum:
+            raise ValueError(f"a queue of {self.queue} holds vectors of the model's own average, "
+                             "but momentum is 0")  # fmt: skip
+        return self
+
+    @property
+    def weight(self) -> float:
+        """What its opinion weighs in `contrastive` and `masked_lm`, once risen."""
+        if self.alpha is not None:
+            return self.alpha
+        return 0.4 if self.momentum else 0.0

@@ -262,9 +262,9 @@ def test_the_batch_of_a_loss_that_is_no_number_is_kept(tmp_path, folder, monkeyp
     run = runs.prepare(tmp_path, plan)
     plain, seen = loop.loss_of, []
 
-    def spoilt(run, batch, model, facts=None):
+    def spoilt(run, batch, model, *more):
         seen.append(batch)
-        return plain(run, batch, model, facts) * (value if len(seen) == 5 + part else 1.0)
+        return plain(run, batch, model, *more) * (value if len(seen) == 5 + part else 1.0)
 
     monkeypatch.setattr(loop, "loss_of", spoilt)
     with pytest.raises(TrainingError, match=f"the loss is {value} at step 3") as error:

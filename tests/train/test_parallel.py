@@ -83,26 +83,61 @@ def test_two_processes_do_what_one_does_with_all_their_batches(tmp_path, folder)
     shared = {"model": PLAIN, "data": {"workers": 0}, "steps": 3, "log_every": 1, "clip": 0.5}
     shared |= {"optimizer": "adamw", "adamw_learning_rate": 0.001}
     torchrun(tmp_path, runs.table(folder, batch=4, **shared), tmp_path / "two")
-    alone = [sys.executable, "-c", WHOLE, json.dumps(runs.table(folder, batch=8, **shared))]
-    runs.finished(
-        subprocess.Popen(
-            [*alone, str(tmp_path / "one"), "new"],
-            env=runs.environment(), stderr=subprocess.PIPE,
-        )
-    )  # fmt: skip
-    for what in ("gradients", "weights"):
-        whole = left(tmp_path / "one", 0, what)
-        ranks = [left(tmp_path / "two", rank, what) for rank in (0, 1)]
-        # Bit for bit the same on both, and near what one process has.
-        assert runs.differing(*ranks) == []
-        assert whole.keys() == ranks[0].keys()
-        for name, value in whole.items():
-            torch.testing.assert_close(ranks[0][name], value, rtol=2e-3, atol=2e-5)
+    alone(runs.table(folder, batch=8, **shared), tmp_path / "one")
+    as_one(tmp_path)
     one, two = history(tmp_path / "one"), history(tmp_path / "two")
     for name in ("loss", "gradient_norm", "pictures", "rate"):
         assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-4)
     # The first alone writes.
     assert [path.name for path in (tmp_path / "two").iterdir() if path.is_file()] == ["log.jsonl"]
+
+
+def alone(settings: dict, out: Path) -> None:
+    """The recipe in one process."""
+    command = [sys.executable, "-c", WHOLE, json.dumps(settings), str(out), "new"]
+    runs.finished(subprocess.Popen(command, env=runs.environment(), stderr=subprocess.PIPE))
+
+
+def as_one(folder: Path) -> None:
+    """Both processes have the same weights, and one with all their batches has them too."""
+    for what in ("gradients", "weights"):
+        whole = left(folder / "one", 0, what)
+        ranks = [left(folder / "two", rank, what) for rank in (0, 1)]
+        assert runs.differing(*ranks) == [] and whole.keys() == ranks[0].keys()
+        for name, value in whole.items():
+            torch.testing.assert_close(ranks[0][name], value, rtol=2e-3, atol=2e-5)
+
+
+# Not pooled by attention: AdamW makes large steps of what is left of a gradient that is none, and
+# the bias of its keys has none.
+DUAL = {**PLAIN, "family": "dual", "space": 8, "pool": "mean"}
+
+
+@pytest.mark.parametrize(("model", "more"), [
+    (DUAL, {}),
+    ({**DUAL, "contrast": "sigmoid"}, {"chunk": 3}),
+    (DUAL, {"chunk": 2, "teacher": {"momentum": 0.9, "queue": 12, "ramp": 0.0}}),
+], ids=["softmax", "sigmoid in chunks", "a teacher with a queue"])  # fmt: skip
+def test_pictures_stand_against_the_texts_of_all_processes(tmp_path, folder, model, more):
+    """The temperature and the towers get the gradients of one matrix, and so do their averages."""
+    shared = {"model": model, "data": {"workers": 0}, "steps": 3, "log_every": 1}
+    shared |= {"objectives": {"contrastive": 1.0}, "optimizer": "adamw", **more}
+    torchrun(tmp_path, runs.table(folder, batch=4, **shared), tmp_path / "two")
+    alone(runs.table(folder, batch=8, **shared), tmp_path / "one")
+    as_one(tmp_path)
+    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    for name in ("contrastive", "contrastive_right", "contrastive_alike", "gradient_norm"):
+        assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-4)
+
+
+def test_a_process_without_a_text_shows_its_pictures_to_the_other(tmp_path, folder):
+    settings = runs.table(folder, model=DUAL, data={"workers": 0}, steps=2, batch=1)
+    settings["data"]["sources"] = [{"path": str(folder)}, {**runs.SCENES, "claims": 0}]
+    settings["train"] |= {"objectives": {"contrastive": 1.0}, "optimizer": "adamw"}
+    torchrun(tmp_path, settings, tmp_path / "two")
+    settings["train"]["batch"] = 2
+    alone(settings, tmp_path / "one")
+    as_one(tmp_path)
 
 
 def test_labels_that_only_one_process_has_move_both_alike(tmp_path, folder):
@@ -144,9 +179,9 @@ BAD = """
 import os
 from seesay.train import loop
 plain = loop.loss_of
-def spoilt(run, batch, model, facts=None):
+def spoilt(run, batch, model, *more):
     bad = run.ranks.rank == 1 and run.clock.step == 2
-    return plain(run, batch, model, facts) * (float("nan") if bad else 1.0)
+    return plain(run, batch, model, *more) * (float("nan") if bad else 1.0)
 loop.loss_of = spoilt
 """
 

@@ -102,4 +102,6 @@ def _preflight(run: Run, progress: Progress | None) -> None:
         warning = f"preflight: {steps} steps on one batch, loss {before:.3f} to {after:.3f}"
     if progress is not None:
         progress.say(warning or f"preflight: one batch by heart, loss {before:.2f} to {after:.3f}")
+        for leak in run.facts["leaks"]:
+            progress.warn(0, "leak", leak)
     run.clock.seconds += time.perf_counter() - start

@@ -14,6 +14,7 @@ from seesay.data.text import Text
 from seesay.errors import CheckpointError, RecipeError
 from seesay.model import adapt, checkpoint
 from seesay.overlay import laid_over
+from seesay.train import shrink
 from seesay.train.parts import near
 
 ALL = "all"
@@ -62,14 +63,18 @@ def _of_text(found: Sequence[Source]) -> Source | None:
     return giving[-1] if giving else None
 
 
-def _recipe(source: Source) -> Recipe:
-    """The recipe a checkpoint was made by."""
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe a checkpoint was made by.
+
+    Raises:
+        CheckpointError: it cannot be opened, or was made by another Seesay.
+    """
     try:
-        return config.recipe(checkpoint.open_config(source.folder)["recipe"])
+        return config.recipe(checkpoint.open_config(folder)["recipe"])
     except (KeyError, RecipeError) as error:
         raise CheckpointError(
             f"config.json does not hold a recipe this Seesay knows: {error}",
-            where=str(source.folder),
+            where=str(folder),
             fix="use the Seesay that wrote it, or copy the checkpoint folder again, whole",
         ) from None
 
@@ -77,7 +82,8 @@ def _recipe(source: Source) -> Recipe:
 def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
     """A recipe's table, with what it leaves open taken from the checkpoints it begins with.
 
-    From `all`, the architecture; from there or from `text`, what belongs to the tokenizer.
+    From `all`, the architecture; from there, from `text` or from a teacher, what belongs to the
+    tokenizer.
 
     Raises:
         CheckpointError: one of them cannot be opened.
@@ -88,18 +94,19 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
     model, data = table.setdefault("model", {}), table.setdefault("data", {})
     found = sources(model.get("init", {}))
     if found and found[0].part == ALL:
-        theirs = _recipe(found[0])
+        theirs = recipe_of(found[0].folder)
         architecture = config.as_table(theirs.model)
-        del architecture["init"], architecture["fresh"]
+        del architecture["init"], architecture["fresh"], architecture["shrink"]
         table["model"] = laid_over(architecture, model)
         _keep(data, theirs, _WITH_ALL)
         if theirs.train.tune.method in adapt.STAYS and "tune" not in table.get("train", {}):
             table.setdefault("train", {})["tune"] = config.as_table(theirs.train.tune)
             say(f"{found[0].folder} was tuned by '{theirs.train.tune.method}': so is this")
-    giving = _of_text(found)
+    teacher = table.get("train", {}).get("teacher", {}).get("run")
+    giving = _of_text(found) or (Source.of("teacher", teacher) if teacher else None)
     if giving is not None:
         _agree_on_words(data, giving)
-        _keep(data, _recipe(giving), _WITH_TEXT)
+        _keep(data, recipe_of(giving.folder), _WITH_TEXT)
     return table
 
 
@@ -109,7 +116,7 @@ def _keep(data: dict[str, Any], theirs: Recipe, keys: Sequence[str]) -> None:
 
 
 def _agree_on_words(data: Mapping[str, Any], source: Source) -> None:
-    theirs = _recipe(source).data
+    theirs = recipe_of(source.folder).data
     for key in _WITH_TEXT:
         given, there = data.get(key), getattr(theirs, key)
         if given is not None and given != there:
@@ -178,12 +185,18 @@ def _load(
         if not any(adapt.begins(pattern, name) for pattern in recipe.model.fresh)
     ]
     weights = checkpoint.open_tensors(source.folder / checkpoint.WEIGHTS)
-    _check_there(names, weights, source)
-    taken = {name: weights[source.there(name)] for name in names}
+    called, how, told = {name: source.there(name) for name in names}, recipe.model.shrink, []
+    if how != "none":
+        shrink.check(recipe_of(source.folder), recipe, where=source.where)
+        called = shrink.blocks(called, model, weights, say=told.append)
+    _check_there(called, weights, source)
+    taken = {name: weights[there] for name, there in called.items()}
+    if how != "none":
+        taken = shrink.cut(taken, model, largest=how == "largest", say=told.append)
     for name, value in taken.items():
         _check_fits(name, own[name], value, source)
     model.load_state_dict(taken, strict=False)
-    _tell(source, names, weights, recipe, say=say)
+    _tell(source, called, weights, recipe, told, say=say)
 
 
 def _check_names(given: Sequence[tuple[str, str]], names: Sequence[str]) -> None:
@@ -195,7 +208,7 @@ def _check_names(given: Sequence[tuple[str, str]], names: Sequence[str]) -> None
 
 def _tuned(source: Source, recipe: Recipe) -> bool:
     """Whether a checkpoint holds what fine-tuning put in: the same that this recipe puts in."""
-    theirs, ours = _recipe(source).train.tune, recipe.train.tune
+    theirs, ours = recipe_of(source.folder).train.tune, recipe.train.tune
     if theirs.method in adapt.STAYS and theirs != ours:
         raise RecipeError(
             f"the checkpoint holds what '{theirs.method}' put in, and this recipe is for "
@@ -206,16 +219,18 @@ def _tuned(source: Source, recipe: Recipe) -> bool:
     return theirs.method in adapt.STAYS
 
 
-def _check_there(names: Sequence[str], weights: Mapping[str, Tensor], source: Source) -> None:
-    absent = [name for name in names if source.there(name) not in weights]
+def _check_there(
+    called: Mapping[str, str], weights: Mapping[str, Tensor], source: Source
+) -> None:
+    absent = [name for name, there in called.items() if there not in weights]
     if absent:
         known = list(weights)
         fix = f"to begin it anew: model.fresh = ['{absent[0].rpartition('.')[0] or absent[0]}']"
-        if len(absent) == len(names):
+        if len(absent) == len(called):
             fix = near(source.named or absent[0], known)
         raise CheckpointError(
-            f"{len(absent)} of the {len(names)} tensors of '{source.part}' are not in it, "
-            f"'{source.there(absent[0])}' first",
+            f"{len(absent)} of the {len(called)} tensors of '{source.part}' are not in it, "
+            f"'{called[absent[0]]}' first",
             where=source.where,
             fix=fix,
         )
@@ -227,7 +242,8 @@ def _check_fits(name: str, here: Tensor, there: Tensor, source: Source) -> None:
             f"'{name}' is {tuple(here.shape)} in this recipe's model but {tuple(there.shape)} in "
             "the checkpoint",
             where=source.where,
-            fix="give the architecture that it has (its config.json), or name it in model.fresh",
+            fix="give the architecture that it has (its config.json), or name it in model.fresh; a "
+            "smaller one can take some of it: model.shrink",
         )
     kind = there.dtype
     if kind.is_floating_point != here.is_floating_point() or kind.is_complex:
@@ -244,22 +260,25 @@ def _check_fits(name: str, here: Tensor, there: Tensor, source: Source) -> None:
 
 def _tell(
     source: Source,
-    names: Sequence[str],
+    called: Mapping[str, str],
     weights: Mapping[str, Tensor],
     recipe: Recipe,
+    told: Sequence[str],
     *,
     say: Callable[[str], None],
 ) -> None:
     """What was taken, what was left there, and what shapes cannot show: other settings."""
-    say(f"{source.part} from {source.folder}: {len(names)} tensors")
-    taken = {source.there(name) for name in names}
+    say(f"{source.part} from {source.folder}: {len(called)} tensors")
+    for line in told:
+        say(line)
+    taken = set(called.values())
     held = [name for name in weights if not source.named or adapt.begins(source.named, name)]
     left = [name for name in held if name not in taken]
     if left:
         say(f"  not taken: {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""))
-    theirs, ours = (config.as_table(r.model) for r in (_recipe(source), recipe))
+    theirs, ours = (config.as_table(r.model) for r in (recipe_of(source.folder), recipe))
     for part in ("vision", "connector", "text"):
-        if not any(adapt.begins(part, name) for name in taken & set(names)):
+        if not any(adapt.begins(part, name) for name in taken & called.keys()):
             continue
         for key, value in ours[part].items():
             there = theirs[part].get(key)

@@ -21,12 +21,14 @@ from seesay.errors import TrainingError
 from seesay.model import checkpoint
 from seesay.model.contract import Model
 from seesay.records import Batch
-from seesay.train import optim, parallel, save, state
-from seesay.train.losses import loss_of
+from seesay.train import chunks, optim, parallel, save, state
+from seesay.train.losses import Share, loss_of
 from seesay.train.meter import Meter
 from seesay.train.parallel import Ranks
 from seesay.train.parts import Parts
-from seesay.train.progress import Progress
+from seesay.train.progress import Progress, history
+from seesay.train.teacher import Teacher
+from seesay.train.watch import Watch
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Run:
     clock: state.Clock = field(default_factory=state.Clock)
     sample: Callable[[Model], Mapping[str, str]] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    teacher: Teacher | None = None
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """The precision matrices are multiplied in."""
@@ -90,13 +93,18 @@ class Loop:
         self.average = optim.Average(run.model, settings.ema) if settings.ema else None
         if resume is not None:
             run.clock = state.load(
-                resume, model=run.model, optimizers=self.optimizers, average=self.average
+                resume,
+                model=run.model,
+                optimizers=self.optimizers,
+                average=self.average,
+                teacher=run.teacher,
             )
         self.begin = time.perf_counter() - run.clock.seconds
         if settings.compile:
             for part in run.model.children():
                 part.compile()
         self.meter = Meter(run, self.elapsed)
+        self.watch = Watch(run, before=history(run.out))
         self.last_save = self.last_sample = self.elapsed()
         # The last step's loss, and its batches with theirs: looked at one step late, so that a GPU
         # never waits.
@@ -141,28 +149,39 @@ class Loop:
         for batch, share in zip(given, self._shares(given), strict=True):
             self._tell_skipped(batch)
             facts: dict[str, Tensor] = {}
-            loss = loss_of(self.run, batch.to(self.run.device), self.run.model, facts) * share
-            self.parts.check_reached(loss)
-            loss.backward()
-            losses.append(loss.detach())
+            losses.append(self._learn(batch.to(self.run.device), facts, share))
             self.meter.count(batch, facts)
+            self.watch.count(batch)
         total = torch.stack(losses).sum()
         gradient = self._update(total)
         self.pending = (total, list(zip(given, losses, strict=True)))
         self.meter.add(total, gradient, factor)
         self.run.clock.step += 1
 
-    def _shares(self, batches: list[Batch]) -> list[float]:
-        """What each batch's mean weighs, where batches and processes differ in their targets."""
+    def _learn(self, batch: Batch, facts: dict[str, Tensor], share: Share) -> Tensor:
+        """Forward and backward, in one piece or in chunks; the loss."""
+        given = (self.run, batch, self.run.model, facts, share)
+        if self.settings.chunk:
+            return chunks.learn(*given, reached=self.parts.check_reached)
+        loss = loss_of(*given)
+        self.parts.check_reached(loss)
+        loss.backward()
+        return loss.detach()
+
+    def _shares(self, batches: list[Batch]) -> list[Share]:
+        """What each batch's means weigh, where batches and processes differ in their targets."""
         targets = [float((batch.targets_BT >= 0).sum()) for batch in batches]
         ranks = self.run.ranks.total  # Gradients are averaged over processes, not summed.
         each = parallel.total(sum(targets), self.run.device) / ranks
-        # Pictures without a word weigh alike.
-        return [count / each if each else 1 / len(batches) for count in targets]
+        # Pictures without a word weigh alike, and so do texts held against them.
+        alike = 1 / len(batches)
+        return [Share(count / each if each else alike, alike) for count in targets]
 
     def _set_rate(self) -> float:
         settings, progress = self.settings, self.done(self.run.clock.step)
         self.parts.hold(progress)
+        if self.run.teacher is not None:
+            self.run.teacher.hold(progress)
         factor = optim.schedule(
             progress,
             warmup=settings.warmup,
@@ -189,6 +208,8 @@ class Loop:
             optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.run.model)
+        if self.run.teacher is not None:
+            self.run.teacher.follow(self.run.model)
         return norm
 
     def between(self) -> None:
@@ -199,7 +220,10 @@ class Loop:
         if self.progress is not None and step % settings.log_every == 0:
             # No message here: only the first process logs.
             counts = {"trained": self.parts.now, "parameters": self.parts.total}
-            self.progress.row(self.meter.row(self._planned(step)) | counts)
+            row = self.meter.row(self._planned(step)) | counts
+            self.progress.row(row)
+            for name, words in self.watch.look(row, self.run.model):
+                self.progress.warn(step, name, words)
         if self.elapsed() - self.last_sample > settings.sample_every:
             self.last_sample = self.elapsed()
             self._say_sample()

@@ -6,11 +6,11 @@ M texts, t positions of one, E width of the common space, K places to fill.
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from seesay import objectives
 from seesay.errors import RecipeError, nearest
@@ -18,6 +18,8 @@ from seesay.model.contract import Embedder, Model, Said
 from seesay.model.reader import Reader
 from seesay.model.rows import SLOTS, Asked, Context, owners
 from seesay.records import Batch
+from seesay.train import parallel
+from seesay.train.contrast import Contrast, Pairs, Strip, Vectors, marks
 
 if TYPE_CHECKING:
     from seesay.train.loop import Run
@@ -62,25 +64,55 @@ class Step:
         """The batch's texts to hold against pictures."""
         return Claims(self)
 
+    @cached_property
+    def contrast(self) -> Contrast:
+        """The pictures and texts of all processes against each other."""
+        claims = self.claims
+        return contrast(
+            self.run, self.model, claims.pictures, claims.texts, claims.pairs, self.opinion
+        )
+
+    @property
+    def opinion(self) -> Vectors | None:
+        """Where a teacher sees the pictures and texts, if it is asked that."""
+        teacher = self.run.teacher
+        if teacher is None or not teacher.contrasts:
+            return None
+        with torch.no_grad():
+            claims, model = self.taught.claims, teacher.model
+            assert isinstance(model, Embedder)
+            return Vectors(claims.pictures, claims.texts, model.similarity)
+
+    @cached_property
+    def taught(self) -> "Step":
+        """The same batch as the teacher sees it; to be asked without gradients."""
+        assert self.run.teacher is not None
+        return Step(self.run, self.batch, self.run.teacher.model)
+
 
 class Claims:
-    """Texts to hold against pictures, and the rows that have any.
-
-    positive_BM: whether a text is true of a row's pictures for all that is known: one of its own,
-    or word for word one of them.
-    """
+    """Texts to hold against pictures, and the rows that have any."""
 
     def __init__(self, step: Step) -> None:
-        batch = step.batch
-        assert batch.claims_Mt is not None and batch.claims_real_Mt is not None
-        assert batch.claims_true_M is not None and batch.claims_row_M is not None
-        self.tokens_Mt, self.real_Mt = batch.claims_Mt, batch.claims_real_Mt
-        self.row_M, self.true_M = batch.claims_row_M, batch.claims_true_M == 1
-        same_MM = (self.tokens_Mt[:, None] == self.tokens_Mt[None]).all(dim=-1)
-        rows = torch.arange(len(batch.tokens_BT), device=self.row_M.device)
-        own_BM = (rows[:, None] == self.row_M) & self.true_M
-        self.positive_BM = (own_BM.float() @ same_MM.float()) > 0
-        self._step = step
+        batch, self._step = step.batch, step
+        # Of several processes or chunks, one may have none.
+        none = batch.tokens_BT.new_zeros((0, 1))
+        self.tokens_Mt = none if batch.claims_Mt is None else batch.claims_Mt
+        self.real_Mt = none.bool() if batch.claims_real_Mt is None else batch.claims_real_Mt
+        self.row_M = none[:, 0] if batch.claims_row_M is None else batch.claims_row_M
+        true_M = none[:, 0] if batch.claims_true_M is None else batch.claims_true_M
+        self.true_M = true_M == 1
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Which texts are true of which rows' pictures."""
+        given = marks(self.tokens_Mt, self.real_Mt)
+        return Pairs(given, self.row_M, self.true_M, len(self._step.batch.tokens_BT))
+
+    @cached_property
+    def positive_BM(self) -> Tensor:
+        """Whether a text is true of a row's pictures for all that is known."""
+        return self.pairs.positive()
 
     @cached_property
     def pictures(self) -> Tensor:
@@ -92,6 +124,8 @@ class Claims:
     @cached_property
     def texts(self) -> Tensor:
         """Vectors (M, E)."""
+        if not len(self.tokens_Mt):
+            return self.pictures.new_zeros((0, self.pictures.shape[1]))
         return self._model.embed_texts(self.tokens_Mt, self.real_Mt, fused=self._step.fused)
 
     @cached_property
@@ -103,6 +137,26 @@ class Claims:
     def _model(self) -> Embedder:
         assert isinstance(self._step.model, Embedder)
         return self._step.model
+
+
+def contrast(
+    run: "Run", model: Model, pictures: Tensor, texts: Tensor, own: Pairs, taught: Vectors | None
+) -> Contrast:
+    """Vectors of this process's batch against each other and those of all others."""
+    gather, teacher = parallel.gather, run.teacher
+    counts = parallel.counts(own.rows, pictures.device)
+    row = own.row + sum(counts[: run.ranks.rank])
+    pairs = Pairs(gather(own.marks), gather(row), gather(own.true.long()) == 1, sum(counts))
+    assert isinstance(model, Embedder)
+    vectors = Vectors(gather(pictures), gather(texts), model.similarity)
+    sigmoid = run.recipe.model.contrast == "sigmoid"
+    if teacher is None or taught is None:
+        return Contrast(vectors, pairs, sigmoid=sigmoid)
+    taught = Vectors(gather(taught.pictures), gather(taught.texts), taught.similarity)
+    if model is run.model:  # Not a copy that is tried out beforehand.
+        teacher.take(taught, pairs)
+    how = {"kept": teacher.kept, "alpha": teacher.alpha}
+    return Contrast(vectors, pairs, sigmoid=sigmoid, taught=taught, **how)
 
 
 def caption(step: Step) -> Tensor:
@@ -133,19 +187,30 @@ def caption(step: Step) -> Tensor:
 
 
 def contrastive(step: Step) -> Tensor:
-    """Pictures and texts in one space: CLIP's softmax or SigLIP's sigmoid, as the model is made."""
-    claims = step.claims
-    sigmoid = step.run.recipe.model.contrast == "sigmoid"
-    loss = objectives.sigmoid_contrastive if sigmoid else objectives.contrastive
-    made = loss(claims.similarity, claims.positive_BM)
-    with torch.no_grad():
-        best_B = claims.similarity.argmax(dim=1, keepdim=True)
-        asked_B = claims.positive_BM.any(dim=1)
-        right_B = claims.positive_BM.gather(1, best_B)[:, 0]
-        step.facts["contrastive_right"] = right_B[asked_B].float().mean()
-        mean_E = claims.pictures.mean(dim=0)
-        step.facts["contrastive_alike"] = mean_E.square().sum()
-    return made
+    """Pictures and texts in one space: CLIP's softmax or SigLIP's sigmoid, as the model is made.
+
+    Of the truth, a teacher's opinion takes the place of a share (ALBEF, arXiv:2107.07651, 3.3).
+    """
+    return _in_strips(step, "contrastive")
+
+
+def affinity(step: Step) -> Tensor:
+    """Which pictures and texts a teacher finds alike (TinyCLIP, arXiv:2309.12314)."""
+    return _in_strips(step, "affinity")
+
+
+def _in_strips(step: Step, name: str) -> Tensor:
+    against = step.contrast
+    made = [CONTRASTED[name](against, strip) for strip in against.strips()]
+    step.facts |= against.facts
+    return torch.stack(made).sum()
+
+
+# What is asked of all pictures against all texts, strip by strip.
+CONTRASTED: dict[str, Callable[[Contrast, Strip], Tensor]] = {
+    "contrastive": Contrast.contrastive,
+    "affinity": Contrast.affinity,
+}
 
 
 def matching(step: Step) -> Tensor:
@@ -168,6 +233,8 @@ def matching(step: Step) -> Tensor:
     )
     with torch.no_grad():
         step.facts["matching_right"] = ((logits > 0) == truth).float().mean()
+        true = truth.float().mean()
+        step.facts["matching_chance"] = torch.maximum(true, 1 - true)
     return objectives.matching(logits, truth.long())
 
 
@@ -187,7 +254,8 @@ def _hard(step: Step) -> tuple[Tensor, Tensor]:
 def masked_lm(step: Step) -> Tensor:
     """Words of true texts hidden, and filled in again by the rest and the pictures (ViLT, BERT).
 
-    Of those chosen, 80 % read as the mask, 10 % as another word, 10 % as they are.
+    Of those chosen, 80 % read as the mask, 10 % as another word, 10 % as they are. A teacher's
+    opinion takes the place of a share of the truth (ALBEF, equation 7).
     """
     claims, text, mask = step.claims, step.run.text, _mask(step)
     which = claims.true_M.nonzero()[:, 0]
@@ -202,9 +270,18 @@ def masked_lm(step: Step) -> Tensor:
     drawn = torch.randint(len(text), tokens.shape, device=tokens.device)
     shown = torch.where(hidden & (kind < 0.8), mask, tokens)
     shown = torch.where(hidden & (kind >= 0.9), drawn, shown)
-    context = step.context.take(claims.row_M[which])
-    logits = _reader(step).fill(shown, real, context, select=hidden, fused=step.fused)
-    return objectives.caption(logits, tokens[hidden])
+
+    def fill_in(seeing: Step) -> Tensor:
+        context = seeing.context.take(claims.row_M[which])
+        return _reader(seeing).fill(shown, real, context, select=hidden, fused=step.fused)
+
+    logits, teacher = fill_in(step), step.run.teacher
+    loss = objectives.caption(logits, tokens[hidden])
+    if teacher is None or not teacher.alpha:
+        return loss
+    with torch.no_grad():
+        said = fill_in(step.taught)
+    return (1 - teacher.alpha) * loss + teacher.alpha * objectives.imitation(logits, said)
 
 
 def fill(step: Step) -> Tensor:
@@ -250,61 +327,83 @@ def patches(step: Step) -> Tensor:
 OBJECTIVES: dict[str, tuple[Callable[[Step], Tensor], str]] = {
     "caption": (caption, "caption"),
     "contrastive": (contrastive, "embed"),
+    "affinity": (affinity, "embed"),
     "matching": (matching, "match"),
     "masked_lm": (masked_lm, "fill"),
     "fill": (fill, "fill"),
 }
 # Those that need conversations, and those that need texts to hold against pictures.
-SPOKEN, CLAIMED = {"caption", "fill"}, {"contrastive", "matching", "masked_lm"}
+SPOKEN, CLAIMED = {"caption", "fill"}, {"contrastive", "affinity", "matching", "masked_lm"}
+
+
+class Share(NamedTuple):
+    """What a batch's means weigh in a step: those over words, and those over rows."""
+
+    words: float = 1.0
+    rows: float = 1.0
 
 
 def loss_of(
-    run: "Run", batch: Batch, model: Model, facts: dict[str, Tensor] | None = None
+    run: "Run",
+    batch: Batch,
+    model: Model,
+    facts: dict[str, Tensor] | None = None,
+    share: Share = Share(),  # noqa: B008 - it never changes
 ) -> Tensor:
     """The weighted sum of a recipe's objectives on a batch; `facts` takes in each and its finds."""
-    settings = run.recipe.train
     with run.autocast():
+        weights = weights_of(run, batch)
         step = Step(run, batch, model)
-        weights = {name: w for name, w in settings.objectives.items() if w and _asks(name, batch)}
-        parts = {name: OBJECTIVES[name][0](step) for name in weights}
-        if settings.patch_weight and batch.labels_NAP is not None and model.patch_head is not None:
-            weights["patches"], parts["patches"] = settings.patch_weight, patches(step)
-        if not parts:
-            raise RecipeError(
-                f"a batch of {len(batch.tokens_BT)} rows holds nothing that "
-                f"{', '.join(settings.objectives)} can learn from",
-                where="train.objectives",
-                fix="train on captions, classes or matching pairs; of scenes, set claims = 1",
-            )
-        loss = torch.stack([parts[name] * weights[name] for name in parts]).sum()
+        return weighed(step, weights, share, facts=facts)
+
+
+def weighed(
+    step: Step,
+    weights: Mapping[str, float],
+    share: Share,
+    *,
+    facts: dict[str, Tensor] | None = None,
+) -> Tensor:
+    """The sum of some objectives at these weights and this share."""
+    parts = {name: _TABLE[name](step) for name in weights}
+    shares = {name: share.rows if name in CLAIMED else share.words for name in weights}
     if facts is not None:
         facts |= {name: part.detach() for name, part in parts.items()} | step.facts
-    return loss
+    return torch.stack([parts[name] * (weights[name] * shares[name]) for name in parts]).sum()
 
 
-class Counted(nn.Module):
-    """A step as a module of its own, whose child `model` is: counters then know parts by name."""
-
-    def __init__(self, run: "Run", batch: Batch, model: Model) -> None:
-        super().__init__()
-        self.model, self.given = model, (run, batch)
-
-    def forward(self) -> Tensor:
-        return loss_of(*self.given, self.model)
+_TABLE = {name: loss for name, (loss, _) in OBJECTIVES.items()} | {"patches": patches}
 
 
-def counted(counts: Mapping[str, Mapping[object, int]]) -> dict[str, int]:
-    """Operations by the model's own names of its parts, as a counter saw a `Counted` step."""
-    start = "Counted.model."
-    return {
-        name.removeprefix(start): sum(by_kind.values())
-        for name, by_kind in counts.items()
-        if name.startswith(start)
-    }
+def weights_of(run: "Run", batch: Batch) -> dict[str, float]:
+    """What each objective weighs that a batch holds something for; stages may be without.
+
+    Raises:
+        RecipeError: it holds nothing.
+    """
+    settings = run.recipe.train
+    weights = {name: w for name, w in settings.objectives.items() if w and asks(name, batch)}
+    if run.ranks.total > 1:
+        # Looked at together: what one process has is of use to all.
+        together = {n: w for n, w in settings.objectives.items() if w and n in CONTRASTED}
+        if together and parallel.total(together.keys() <= weights.keys(), run.device):
+            weights |= together
+    if settings.patch_weight and batch.labels_NAP is not None and run.recipe.model.patch_classes:
+        weights["patches"] = settings.patch_weight
+    if not weights:
+        raise RecipeError(
+            f"a batch of {len(batch.tokens_BT)} rows holds nothing that "
+            f"{', '.join(settings.objectives)} can learn from",
+            where="train.objectives",
+            fix="train on captions, classes or matching pairs; of scenes, set claims = 1",
+        )
+    return weights
 
 
-def _asks(name: str, batch: Batch) -> bool:
-    """Whether a batch holds what an objective learns from; stages may be without."""
+def asks(name: str, batch: Batch) -> bool:
+    """Whether a batch holds what an objective learns from."""
+    if name == "patches":
+        return batch.labels_NAP is not None
     if name not in CLAIMED:
         return bool((batch.targets_BT >= 0).any())
     return batch.claims_true_M is not None and bool((batch.claims_true_M == 1).any())

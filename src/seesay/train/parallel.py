@@ -43,6 +43,49 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
+def counts(own: int, device: torch.device) -> list[int]:
+    """A number of each process, in their order."""
+    if not dist.is_initialized():
+        return [own]
+    several = torch.empty(dist.get_world_size(), dtype=torch.int64, device=device)
+    dist.all_gather_into_tensor(several, torch.tensor([own], device=device))
+    return several.tolist()
+
+
+class _Gathered(torch.autograd.Function):
+    """The rows of all processes; the gradient is that of all their losses, which are one and the
+    same: as many times what this process's own has.
+    """
+
+    @staticmethod
+    def forward(ctx, own: Tensor) -> Tensor:
+        sizes, rank = counts(len(own), own.device), dist.get_rank()
+        # Messages are of one size: shorter ones are filled up.
+        padded = own.new_zeros((max(sizes), *own.shape[1:]))
+        padded[: len(own)] = own
+        several = own.new_empty((len(sizes) * len(padded), *own.shape[1:]))
+        dist.all_gather_into_tensor(several, padded)
+        before = sum(sizes[:rank])
+        ctx.own, ctx.ranks = slice(before, before + len(own)), len(sizes)
+        parts = several.view(len(sizes), *padded.shape)
+        return torch.cat([part[:n] for part, n in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> Tensor:
+        return gradients[0][ctx.own] * ctx.ranks
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """The rows of all processes, in their order; gradients reach this process's own.
+
+    For a loss that all processes compute alike: averaged over them, its gradients are then those of
+    one process with all the rows.
+    """
+    if not dist.is_initialized():
+        return tensor
+    return _Gathered.apply(tensor)  # type: ignore[return-value]
+
+
 def average(tensors: list[Tensor]) -> None:
     """Mean over processes, in place, as one message."""
     if not dist.is_initialized() or not tensors:

@@ -10,7 +10,9 @@ from seesay.data.collate import ROUND
 from seesay.model.contract import Model
 from seesay.records import Batch
 from seesay.train import optim
-from seesay.train.losses import Counted, counted, loss_of
+from seesay.train.counting import Counted, counted
+from seesay.train.leaks import leaks
+from seesay.train.losses import loss_of
 from seesay.train.parts import Parts
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ ROWS = 8
 def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     """Overfit a few rows on a copy of the model: the first loss and the last.
 
-    Also counts the arithmetic of a training step, into `run.facts`. The run's own weights and
+    Also counts the arithmetic of a training step, and looks for masks that leak in what was
+    learned, both into `run.facts`. The run's own weights and
     random state stay as they were.
     """
     few = rows(batch, ROWS, run.stream.fit.picture_tokens).to(run.device)
@@ -46,6 +49,7 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
                 optimizer.zero_grad(set_to_none=True)
             losses.append(float(loss.detach()))
         run.facts |= arithmetic(run, few, model)
+        run.facts["leaks"] = leaks(run, model, few)
     return losses[0], losses[-1]
 
 

@@ -66,6 +66,11 @@ class Progress:
             return
         print(("\r\x1b[2K" if self.live else "") + text, file=sys.stderr, flush=True)
 
+    def warn(self, step: int, name: str, text: str) -> None:
+        """Log what may be wrong, and say it, quiet or not."""
+        self._write({"step": step, "warning": name, "said": text})
+        print(("\r\x1b[2K" if self.live else "") + text, file=sys.stderr, flush=True)
+
     def sample(self, step: int, sample: Mapping[str, str]) -> None:
         """Log what the model says now."""
         self._write({"step": step, "sample": dict(sample)})

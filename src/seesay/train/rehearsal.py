@@ -32,8 +32,9 @@ from seesay.data.text import learn
 from seesay.model import families
 from seesay.records import Batch, Example, Origin, Turn
 from seesay.train import optim, setup
+from seesay.train.counting import Counted, counted
 from seesay.train.loop import Run
-from seesay.train.losses import Counted, counted, loss_of
+from seesay.train.losses import loss_of
 from seesay.train.parallel import Ranks
 
 # Drawn pictures whose texts the tokenizer is trained on: all words have come up by then.

@@ -36,6 +36,7 @@ def write(
             optimizers=optimizers,
             average=average,
             clock=run.clock,
+            teacher=run.teacher,
         )
 
     kept = run.out / "checkpoints"

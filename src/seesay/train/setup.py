@@ -16,7 +16,7 @@ from seesay.errors import RecipeError
 from seesay.model import adapt, families
 from seesay.model.parts import patch_grid
 from seesay.records import Example
-from seesay.train import init, losses, parallel
+from seesay.train import init, losses, parallel, teacher
 from seesay.train.loop import Run
 from seesay.train.parts import Parts
 
@@ -39,14 +39,15 @@ def prepare(
     Args:
         examples: of each file source, in the recipe's order, where they are read already.
         text: the tokenizer of the checkpoint gone on from; where None, that of the checkpoint the
-            first weights come from (`model.init`), or else one learned from the data.
+            first weights come from (`model.init`) or that of the teacher, or else one learned from
+            the data.
         resume: the weights come from where the run stood.
     """
     _check_drawn(recipe)
     ranks = parallel.join()
     torch.manual_seed(recipe.train.seed)
     given = list(examples) if examples is not None else read(recipe.data)
-    text = text or init.text(recipe) or learn_text(recipe, given)
+    text = text or init.text(recipe) or teacher.text(recipe) or learn_text(recipe, given)
     given_fit = fit(recipe)
     place = machine.device(device)
     dtype = machine.precision(place, wish=WISHES[recipe.train.precision])
@@ -69,6 +70,7 @@ def prepare(
         fused=place.type != "cpu" if fused is None else fused,
         ranks=ranks,
     )
+    run.teacher = teacher.prepare(recipe, run.model, text)
     parts = Parts(run.model, recipe.train)
     run.facts |= {"parameters": parts.total, "trained": parts.trained}
     run.facts["machine"] = machine.describe().cpu
