@@ -220,6 +220,8 @@ class DataConfig:
     vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 1024
     row_tokens: Annotated[int, Field(ge=2)] = 192
     fit: Literal["stretch", "pad", "crop"] = "stretch"
+    # A picture is cut into so many rows and columns of model.vision.image_size, and a small one.
+    tiles: Size | tuple[Size, Size] = 1
     # Pictures of files changed at random, and the words for where and what colour with them.
     flip: bool = False
     turn: bool = False
@@ -228,6 +230,12 @@ class DataConfig:
     limit_broken: Share = 0.05
     # None: 1, or 0 where it would take a core from the training (two cores or fewer, and no GPU).
     workers: Annotated[int, Field(ge=0, le=1024)] | None = None
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of tiles."""
+        tiles = self.tiles
+        return (tiles, tiles) if isinstance(tiles, int) else tiles
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
@@ -294,6 +302,12 @@ class Recipe:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(height, width) of a picture in pixels, all its tiles together."""
+        (height, width), (rows, columns) = self.model.vision.size, self.data.grid
+        return height * rows, width * columns
 
     @pydantic.model_validator(mode="after")
     def _agree(self):

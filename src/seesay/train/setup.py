@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -52,6 +53,7 @@ def prepare(
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
+        tiles=recipe.data.grid,
         patches=patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
         about=_taught(recipe, "object"),
         spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
@@ -60,6 +62,7 @@ def prepare(
     place = machine.device(device)
     dtype = machine.precision(place, wish=_WISHES[recipe.train.precision])
     model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
+    fit = replace(fit, interleaved=model.interleaves)
     losses.check(recipe.train.objectives, model.can, family=recipe.model.family)
     if resume:
         adapt.apply(model, recipe.train.tune)
@@ -122,7 +125,7 @@ def _taught(recipe: Recipe, kind: str) -> bool:
 
 def _check_drawn(recipe: Recipe) -> None:
     """Drawn pictures are square: brought to another shape, all must be there that words say."""
-    (height, width), fit = recipe.model.vision.size, recipe.data.fit
+    (height, width), fit = recipe.picture_size, recipe.data.fit
     if height == width or not any(source.path == "scenes" for source in recipe.data.sources):
         return
     if fit == "crop" or (fit == "pad" and recipe.train.patch_weight):
@@ -214,6 +217,6 @@ def describe(run: Run) -> str:
     kind = str(run.dtype).removeprefix("torch.")
     return (
         f"{parameters}, vocabulary {len(run.text)}, "
-        f"{run.stream.fit.picture_tokens} tokens a picture; {run.device} in {kind} "
+        f"{run.stream.fit.each} tokens a picture; {run.device} in {kind} "
         f"(matmul {peak:.0f} GFLOP/s measured)"
     )
