@@ -29,6 +29,9 @@ from seesay.fields import (
 )
 from seesay.tuning import PartConfig, TuneConfig
 
+# The least side of drawn pictures that a model is measured on.
+DRAWN = 64
+
 
 def _divides(whole: int, part: int, whole_name: str, part_name: str) -> None:
     if whole % part:
@@ -173,6 +176,10 @@ class SourceConfig:
     captions: Count = 1
     kinds: Weights | None = None
     caption_styles: tuple[str, ...] | None = None
+    # Least and most examples that stand before another of their kind, in one conversation.
+    shots: tuple[Count, Count] = (0, 0)
+    # Of `scenes` with shots, the share of rows whose answers are names made up for that row.
+    bind: Share = 0.0
     # Captions to hold against pictures, and the same with a word changed, which makes them false.
     claims: Count = 1
     wrong: Count = 0
@@ -180,6 +187,9 @@ class SourceConfig:
     @pydantic.model_validator(mode="after")
     def _agree(self):
         _rises(self.objects, "objects")
+        _rises(self.shots, "shots")
+        if self.bind and not (self.path == "scenes" and self.shots[1]):
+            raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
         return self
 
 
@@ -308,6 +318,11 @@ class Recipe:
         """(height, width) of a picture in pixels, all its tiles together."""
         (height, width), (rows, columns) = self.model.vision.size, self.data.grid
         return height * rows, width * columns
+
+    @property
+    def resolution(self) -> int:
+        """The side of drawn pictures to measure on: what the model takes in, or more."""
+        return max(DRAWN, *self.picture_size)
 
     @pydantic.model_validator(mode="after")
     def _agree(self):

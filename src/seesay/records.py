@@ -64,7 +64,7 @@ class Example:
     which are then encoded once. `labels` are slices to report by (`{"kind": "count"}`). `options`
     are the answers to choose among, where the set is closed; for the task `match` the first is
     right. `scene` is the graph a drawn picture came from, `objects` which of its objects are asked
-    about.
+    about. `shots` are examples, each with its answer, to be shown before it.
     """
 
     images: tuple[Picture, ...]
@@ -77,6 +77,7 @@ class Example:
     labels: Mapping[str, str] = field(default_factory=dict)
     scene: Any = None
     objects: tuple[int, ...] = ()
+    shots: "tuple[Example, ...]" = ()
 
     @property
     def question(self) -> str:

@@ -6,7 +6,7 @@ Shapes: B rows, H W pixels.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -316,12 +316,20 @@ def staged(source: SourceConfig, stage: StageConfig) -> SourceConfig:
     return replace(source, **changes)
 
 
+class Rows(Protocol):
+    """A source: the row at an index, by the rules of a stage of the curriculum."""
+
+    def row(self, index: int, stage: StageConfig | None) -> Row:
+        """The same for the same index and stage."""
+        ...
+
+
 class Stream(Dataset):
     """Batches by (step, progress): the same pair gives the same batch on every machine."""
 
     def __init__(
         self,
-        sources: Sequence[SceneRows | FileRows],
+        sources: Sequence[Rows],
         *,
         config: DataConfig,
         text: Text,

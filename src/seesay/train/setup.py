@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from seesay import machine
-from seesay.config import DataConfig, Recipe
+from seesay.config import DataConfig, Recipe, SourceConfig
 from seesay.data import sources as files
 from seesay.data.augment import Augment
+from seesay.data.shots import ShotRows
 from seesay.data.stream import FileRows, Fit, SceneRows, Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
@@ -164,6 +165,8 @@ def learn_text(recipe: Recipe, examples: Sequence[Sequence[Example]]) -> Text:
             for index in range(SCENES_READ):
                 drawn = scenes.examples(world, index, questions=8, captions=2, resolution=16)
                 texts += _texts(drawn)
+            for index in range(SCENES_READ if source.bind else 0):
+                texts += _texts([scenes.bound(world, index, shots=0, resolution=16)])
     return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)
 
 
@@ -196,6 +199,7 @@ def _stream(
         )
         for source, given in zip(data.sources, examples, strict=True)
     ]
+    rows = [_with_shots(*each, fit) for each in zip(rows, data.sources, strict=True)]
     return Stream(
         rows,
         config=data,
@@ -205,6 +209,21 @@ def _stream(
         rank=ranks.rank,
         ranks=ranks.total,
     )
+
+
+def _with_shots(
+    rows: SceneRows | FileRows, source: SourceConfig, fit: Fit
+) -> SceneRows | FileRows | ShotRows:
+    """A source's rows, some behind shots where it asks for that."""
+    if not source.shots[1]:
+        return rows
+    if not (fit.interleaved and fit.spoken):
+        raise RecipeError(
+            f"{source.shots[1]} shots are asked for, but this model reads no pictures among words",
+            where="data.sources",
+            fix="leave out shots, or train the family prefix, cross or recurrent by `caption`",
+        )
+    return ShotRows(rows, config=source)
 
 
 def describe(run: Run) -> str:
