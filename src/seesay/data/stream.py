@@ -6,7 +6,7 @@ Shapes: B rows, H W pixels.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -316,6 +316,7 @@ def staged(source: SourceConfig, stage: StageConfig) -> SourceConfig:
     return replace(source, **changes)
 
 
+@runtime_checkable
 class Rows(Protocol):
     """A source: the row at an index, by the rules of a stage of the curriculum."""
 

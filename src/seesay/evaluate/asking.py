@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ Progress = Callable[[int, int], None]
 Instead = Mapping[str, tuple[Picture, ...]]  # group -> pictures to show in place of its own
 
 
+@runtime_checkable
 class Change(Protocol):
     """What a control makes of an example; its number and a seed say how the dice fall."""
 
