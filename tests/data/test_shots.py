@@ -59,8 +59,8 @@ def test_shots_stand_before_what_is_asked_each_with_its_picture():
 
 
 def test_what_is_shown_inside_stays_there():
-    inside = replace(example(0), images=(tiny.picture(0),) * 3,
-                     turns=(Turn("user", "a b", pictures=(2,)), Turn("assistant", "red")))  # fmt: skip
+    turns = (Turn("user", "a b", pictures=(2,)), Turn("assistant", "red"))
+    inside = replace(example(0), images=(tiny.picture(0),) * 3, turns=turns)
     made = conversation(replace(inside, shots=(example(1),)))
     assert made.turns[2].pictures == (0, 0, 2) and len(made.images) == 4
     assert conversation(inside) is inside
