@@ -315,6 +315,21 @@ def test_eval_asks_for_boxes_of_drawn_things(trained, seesay):
     assert scores.keys() == {"boxes", "boxes_iou"} and scores["boxes"]["n"] == 6
 
 
+def test_eval_behind_shots(tmp_path, trained, folder, seesay):
+    """Made-up names, then a file's captions behind other ones."""
+    asked = ["eval", trained, "--data", "scenes:bind", "--limit", 6, "--json", "--shots"]
+    made = one_object(seesay(*asked, 1))
+    assert made["scores"]["answers"]["n"] == 6 and "kind=bind" in made["slices"]
+    assert {"answers_no_shots", "answers_shuffled_shots"} <= made["controls"].keys()
+    assert "answers_no_shots" not in one_object(seesay(*asked, 0))["controls"]
+    dev = runs.pictures(tmp_path / "dev", 6)
+    shown = ["--data", folder, "--dev", dev, "--shots", 1, "--limit", 4, "--json"]
+    made = one_object(seesay("eval", trained, *shown))
+    assert "captions_no_shots" in made["controls"]
+    told = seesay("eval", trained, *shown, "--retrieve", trained, code=2)
+    assert "no common space" in told
+
+
 def test_eval_as_another_task(tmp_path, trained, folder, capsys, seesay):
     """A model without vectors ranks pair by pair; it can tell no classes by templates."""
     assert cli.main(["eval", str(trained), "--data", str(folder), "--task", "retrieve"]) == 0

@@ -29,6 +29,9 @@ from seesay.overlay import override as override
 from seesay.overlay import shipped as shipped
 from seesay.tuning import PartConfig, TeacherConfig, TuneConfig
 
+# The least side of drawn pictures that a model is measured on.
+DRAWN = 64
+
 
 def _divides(whole: int, part: int, whole_name: str, part_name: str) -> None:
     if whole % part:
@@ -177,6 +180,10 @@ class SourceConfig:
     caption_styles: tuple[str, ...] | None = None
     # Whether the pictures are shown, or the words alone are learned.
     pictures: bool = True
+    # Least and most examples that stand before another of their kind, in one conversation.
+    shots: tuple[Count, Count] = (0, 0)
+    # Of `scenes` with shots, the share of rows whose answers are names made up for that row.
+    bind: Share = 0.0
     # Captions to hold against pictures, and the same with a word changed, which makes them false.
     claims: Count = 1
     wrong: Count = 0
@@ -184,6 +191,9 @@ class SourceConfig:
     @pydantic.model_validator(mode="after")
     def _agree(self):
         _rises(self.objects, "objects")
+        _rises(self.shots, "shots")
+        if self.bind and not (self.path == "scenes" and self.shots[1]):
+            raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
         return self
 
 
@@ -224,6 +234,8 @@ class DataConfig:
     vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 1024
     row_tokens: Annotated[int, Field(ge=2)] = 192
     fit: Literal["stretch", "pad", "crop"] = "stretch"
+    # A picture is cut into so many rows and columns of model.vision.image_size, and a small one.
+    tiles: Size | tuple[Size, Size] = 1
     # Pictures of files changed at random, and the words for where and what colour with them.
     flip: bool = False
     turn: bool = False
@@ -232,6 +244,12 @@ class DataConfig:
     limit_broken: Share = 0.05
     # None: 1, or 0 where it would take a core from the training (two cores or fewer, and no GPU).
     workers: Annotated[int, Field(ge=0, le=1024)] | None = None
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of tiles."""
+        tiles = self.tiles
+        return (tiles, tiles) if isinstance(tiles, int) else tiles
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
@@ -302,6 +320,17 @@ class Recipe:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(height, width) of a picture in pixels, all its tiles together."""
+        (height, width), (rows, columns) = self.model.vision.size, self.data.grid
+        return height * rows, width * columns
+
+    @property
+    def resolution(self) -> int:
+        """The side of drawn pictures to measure on: what the model takes in, or more."""
+        return max(DRAWN, *self.picture_size)
 
     @pydantic.model_validator(mode="after")
     def _agree(self):

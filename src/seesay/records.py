@@ -31,11 +31,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of a conversation; `reasoning` is what the assistant says to itself before it."""
+    """One turn of a conversation; `reasoning` is what the assistant says to itself before it.
+
+    `pictures`: before which characters of the text the example's next pictures are shown, one each,
+    in order: (0,) shows one before the words. Pictures that no turn shows stand in front of all:
+    the example's first ones.
+    """
 
     role: Literal["user", "assistant"]
     text: str
     reasoning: str = ""
+    pictures: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Example:
     which are then encoded once. `labels` are slices to report by (`{"kind": "count"}`). `options`
     are the answers to choose among, where the set is closed; for the task `match` the first is
     right. `scene` is the graph a drawn picture came from, `objects` which of its objects are asked
-    about.
+    about. `shots` are examples, each with its answer, to be shown before it.
     """
 
     images: tuple[Picture, ...]
@@ -71,6 +77,7 @@ class Example:
     labels: Mapping[str, str] = field(default_factory=dict)
     scene: Any = None
     objects: tuple[int, ...] = ()
+    shots: "tuple[Example, ...]" = ()
 
     @property
     def question(self) -> str:
@@ -89,12 +96,14 @@ class Batch:
 
     A row is one or more groups of pictures, each followed by its documents (conversations). A
     position sees an earlier one of the same group if that is a picture's or of the same document.
+    Pictures shown inside a conversation are of its document.
     """
 
     tokens_BT: Tensor  # int64; the picture token stands where a picture's features go
     targets_BT: Tensor  # int64; the token to predict at each position, or -1 for no loss
     positions_BT: Tensor  # int64; restart after the pictures for each document
-    documents_BT: Tensor  # int64; 0 for pictures, 1.. for documents of the row, -1 for padding
+    # int64; 0 for pictures in front, 1.. for documents of the row, -1 for padding
+    documents_BT: Tensor
     groups_BT: Tensor  # int64; which group of pictures of the row, -1 for padding
     pictures_NCHW: Tensor  # uint8, RGB, in the order of the picture tokens (row by row)
     # int64; the last place of its row that a position sees, where the model looks ahead within a

@@ -54,6 +54,8 @@ NAMES = {
 CONTROLS = {
     "blank": ("blank", "every picture replaced by plain grey"),
     "shuffled": ("shuffled", "every picture replaced by another example's"),
+    "no_shots": ("no shots", "the same without examples before it"),
+    "shuffled_shots": ("shots shuffled", "the examples before it have each other's answers"),
     "question": ("question alone", "the usual answer to the same question on other pictures"),
     "chance": ("chance", "drawing one of the options by lot"),
 }

@@ -329,7 +329,7 @@ def test_a_tokenizer_without_our_marks_or_with_gaps_is_refused(tmp_path):
 
 
 def test_marks_have_the_first_numbers():
-    assert [BPE.tokenizer.token_to_id(mark) for mark in SPECIALS] == [0, 1, 2, 3, 4, 5]
+    assert [BPE.tokenizer.token_to_id(mark) for mark in SPECIALS] == [*range(7)]
     assert (PAD, PICTURE, END) == (SPECIALS[0], SPECIALS[1], SPECIALS[4])
 
 

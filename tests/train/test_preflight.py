@@ -79,7 +79,7 @@ def test_a_steps_arithmetic_is_counted(tmp_path, folder):
 
     run, batch = prepared(tmp_path, folder)
     preflight.check(run, batch, steps=1)
-    few = preflight.rows(batch, preflight.ROWS, run.stream.fit.picture_tokens)
+    few = preflight.rows(batch, preflight.ROWS, run.text.picture)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         loss_of(run, few, run.model)
     forward = counter.get_total_flops()
@@ -92,7 +92,7 @@ def test_a_steps_arithmetic_is_counted(tmp_path, folder):
 
 def test_rows_keeps_the_first_with_their_pictures(tmp_path, folder):
     run, batch = prepared(tmp_path, folder, batch=8)
-    few = preflight.rows(batch, 3, run.stream.fit.picture_tokens)
+    few = preflight.rows(batch, 3, run.text.picture)
     width = few.tokens_BT.shape[1]
     assert few.tokens_BT.shape[0] == len(few.pictures_NCHW) == len(few.origins) == 3
     assert width % ROUND == 0

@@ -1,6 +1,7 @@
 """`seesay demo`: train on the built-in world, measure, show."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,7 @@ def demo(
     settings = [f"train.minutes={minutes}", f"train.seed={seed}", *(set_ or ())]
     recipe = config.recipe(config.override(table, settings))
     estimate.check(recipe)  # before what stands there is gone
-    parts = _tests(seed)
+    parts = _tests(seed, resolution=recipe.resolution)
     _clear(out)
     try:
         run = training.train(
@@ -62,15 +63,15 @@ def demo(
     return None
 
 
-def _tests(seed: int) -> "dict[str, list[Example]]":
+def _tests(seed: int, *, resolution: int = 64) -> "dict[str, list[Example]]":
     """Pictures never trained on: like those trained on, and with colour-shape pairs held out."""
     from seesay.config import SourceConfig
     from seesay.train import auto
 
-    source = SourceConfig()
-    held = auto.drawn(source, seed=seed, split="combinations", count=HELD_OUT)
+    draw = partial(auto.drawn, SourceConfig(), seed=seed, resolution=resolution)
+    held = draw(split="combinations", count=HELD_OUT)
     return {
-        "": auto.drawn(source, seed=seed, split="test", count=SEEN),
+        "": draw(split="test", count=SEEN),
         "held_out": [example for example in held if example.task == "vqa"],
     }
 

@@ -24,7 +24,8 @@ def evaluate(
     limit_broken: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.05,
     templates: list[str] | None = None,
     dev: str | None = None,
-    shots: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    shots: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
+    retrieve: str | None = None,
     rerank: Annotated[int | None, Parameter(validator=Number(gte=2))] = None,
     report: Path | None = None,
     seed: int = 0,
@@ -36,7 +37,8 @@ def evaluate(
     Args:
         run: A run's folder or a checkpoint folder.
         data: The data set, in any layout that `seesay train --data` takes; or `scenes`, drawn
-            pictures never trained on.
+            pictures never trained on; or `scenes:bind`, things with made-up names that only the
+            --shots before them tell.
         task: Ask the data's examples as this task: retrieve, of captions, finds each picture's
             among all and the other way round; moderate, of classes, flags all but the allowed one.
             Those that do not fit it are left out.
@@ -46,9 +48,13 @@ def evaluate(
             left out and named.
         templates: Tell classes by embedding them in this sentence, with {} for the class, or in
             each line of this file. Repeat for each; their vectors are averaged.
-        dev: Other labelled data in the same layout, to learn from without training: the threshold
-            of moderate; for classify, the nearest mean of a class and a linear probe.
-        shots: Only so many examples of each class from --dev, drawn by --seed.
+        dev: Other labelled data in the same layout (or `scenes`), to learn from without training:
+            the threshold of moderate; for classify, the nearest mean of a class and a linear probe;
+            and what --shots shows.
+        shots: Show so many examples from --dev, with their answers, before each that is asked, by
+            --seed. Where a model embeds, so many of each class are learned from.
+        retrieve: A run or checkpoint of a model that embeds (CLIP): the examples shown are those
+            whose pictures it finds nearest, the nearest last.
         rerank: In retrieve, rank so many of the nearest anew by reading picture and text together,
             where a model can do both.
         report: Also write an HTML report to this file.
@@ -58,10 +64,16 @@ def evaluate(
     """
     from seesay import predict
     from seesay.commands import measure
+    from seesay.config import DRAWN
     from seesay.evaluate import How
 
+    # Drawn pictures are as large as the model takes them in.
+    scenes = data.startswith("scenes") or dev == "scenes"
+    predictor = predict.load(run, precision="auto") if scenes else None
     read = partial(
         measure.examples,
+        shots=shots,
+        resolution=max(DRAWN, *predictor.fit.whole) if predictor else DRAWN,
         task=task,
         columns=pairs(columns, option="--columns"),
         limit_broken=limit_broken,
@@ -71,11 +83,12 @@ def evaluate(
     examples = read(data, limit=limit)
     how = How(
         templates=measure.templates(templates or ()),
-        dev=read(dev, limit=None) if dev else (),
+        dev=read(dev, limit=None, split="dev") if dev else (),
         shots=shots or 0,
         rerank=rerank or 0,
+        nearest=predict.load(retrieve, precision="auto") if retrieve else None,
     )
-    predictor = predict.load(run, precision="auto")
+    predictor = predictor or predict.load(run, precision="auto")
     made = measure.measure(predictor, {"": examples}, seed=seed, quiet=quiet, how=how)
     if report is not None:
         measure.write_report(made, Path(run), path=report)

@@ -11,6 +11,7 @@ from seesay import config, predict
 from seesay import evaluate as evaluation
 from seesay import report as reports
 from seesay.commands.options import console, print_json, say, silent
+from seesay.data.shots import conversation
 from seesay.errors import DataError, RecipeError
 from seesay.evaluate import Evaluation, How
 from seesay.model import checkpoint
@@ -23,8 +24,10 @@ from seesay.train import Run, auto, card, history
 if TYPE_CHECKING:
     from seesay.data import sources
 
-# Drawn pictures whose things are to be boxed.
-BOXED = 200
+# Drawn pictures whose things are to be boxed, and those whose things have made-up names.
+BOXED, BOUND = 200, 1000
+# Examples shown before those, where it is not said how many.
+BOUND_SHOTS = 4
 
 
 def command() -> str:
@@ -41,7 +44,8 @@ def sampler(run: Run, examples: Sequence[Example]) -> Callable[[Model], Mapping[
 
     def sample(model: Model) -> Mapping[str, str]:
         example = examples[next(turn) % len(examples)]
-        prompt = Prompt(example.images, _before_truth(example))
+        whole = conversation(example)
+        prompt = Prompt(whole.images, _before_truth(whole))
         answer = predictor_of(run).answer([prompt])[0]
         return {"question": example.question, "answer": answer.text, "truth": example.answer}
 
@@ -93,17 +97,23 @@ def examples(
     seed: int,
     quiet: bool = False,
     task: str | None = None,
+    split: str = "test",
+    shots: int | None = None,
+    resolution: int = config.DRAWN,
 ) -> Sequence[Example]:
     """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
 
-    With a `task`, those that can be asked as it.
+    With a `task`, those that can be asked as it. `scenes:bind` draws things with made-up names that
+    so many `shots` tell. `split` and `resolution` are of drawn pictures.
 
     Raises:
         DataError: more than `limit_broken` of the rows, or of the examples, cannot be read; or none
             can be asked as the task.
     """
     if data == "scenes":
-        return _drawn(task, seed=seed)[:limit]
+        return _drawn(task, seed=seed, split=split, resolution=resolution)[:limit]
+    if data == "scenes:bind":
+        return _bound(shots, seed=seed, split=split, resolution=resolution)[:limit]
     from seesay.data import sources
 
     tell = silent if quiet else say
@@ -131,15 +141,26 @@ def examples(
     return kept
 
 
-def _drawn(task: str | None, *, seed: int) -> list[Example]:
+def _bound(shots: int | None, *, seed: int, split: str, resolution: int) -> list[Example]:
+    """Drawn things with made-up names, behind the examples that tell them."""
+    from seesay import scenes
+
+    world, many = scenes.World(seed=seed, split=split), BOUND_SHOTS if shots is None else shots
+    return [scenes.bound(world, i, shots=many, resolution=resolution) for i in range(BOUND)]
+
+
+def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[Example]:
     """Drawn examples; boxes are only asked for where they are wanted."""
     from seesay import scenes
 
     if task == "ground":
-        world, kinds = scenes.World(seed=seed, split="test"), {"ground": 1.0}
-        drawn = [scenes.examples(world, i, captions=0, kinds=kinds) for i in range(BOXED)]
+        world, kinds = scenes.World(seed=seed, split=split), {"ground": 1.0}
+        drawn = [
+            scenes.examples(world, i, captions=0, kinds=kinds, resolution=resolution)
+            for i in range(BOXED)
+        ]
         return [example for several in drawn for example in several]
-    every = auto.drawn(config.SourceConfig(), seed=seed, split="test")
+    every = auto.drawn(config.SourceConfig(), seed=seed, split=split, resolution=resolution)
     return recast(every, task) if task else every
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import accumulate
 
 import numpy as np
 
@@ -59,9 +60,14 @@ class Change:
         """What is then true of it."""
         if not _words(self.mirrored, self.quarters, self.channels):
             return tuple(turns)
-        return tuple(
-            replace(turn, text=self.text(turn.text), reasoning=self.text(turn.reasoning))
-            for turn in turns
+        return tuple(self._turn(turn) for turn in turns)
+
+    def _turn(self, turn: Turn) -> Turn:
+        cuts = (0, *turn.pictures, len(turn.text))
+        pieces = [self.text(turn.text[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+        places = tuple(accumulate(len(piece) for piece in pieces[:-1]))
+        return replace(
+            turn, text="".join(pieces), reasoning=self.text(turn.reasoning), pictures=places
         )
 
     def text(self, text: str) -> str:

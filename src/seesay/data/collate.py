@@ -1,5 +1,7 @@
 """Documents -> packed rows -> Batch: questions on one picture share it under a document mask.
 
+Pictures stand in front of the documents that share them, or inside the one that shows them.
+
 Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patches, O objects.
 """
 
@@ -22,6 +24,7 @@ ROUND = 8
 class Row:
     """What shares one encoding of some pictures: their pixels (N, H, W, 3) and the documents.
 
+    First come the pictures in front of all documents, then those shown inside each, in order.
     `labels` are what is in each patch, (N, A, P), and `about` what the objects are that each
     document's answer is about, (A, O) a document, where that is known. `claims` are texts to hold
     against the pictures, as tokens, and `truths` whether each is true.
@@ -37,7 +40,23 @@ class Row:
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
-        return len(self.pictures) * picture_tokens + sum(d.num_inputs for d in self.documents)
+        return self.prefix(picture_tokens) + sum(d.num_inputs for d in self.documents)
+
+    def prefix(self, picture_tokens: int) -> int:
+        """Positions of the pictures in front.
+
+        Raises:
+            LengthError: the documents show more pictures than there are.
+        """
+        given = len(self.pictures) * picture_tokens
+        inside = sum(document.pictured for document in self.documents)
+        if inside > given:
+            raise LengthError(
+                f"{inside} picture tokens stand in the text but the pictures give {given}",
+                where=self.origin,
+                fix="give every picture that a turn shows",
+            )
+        return given - inside
 
 
 def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list[list[int]]:
@@ -169,7 +188,7 @@ def _lay(
     picture_tokens: int,
 ) -> None:
     """Write one row: its pictures as document 0, then each document with positions that restart."""
-    prefix = len(row.pictures) * picture_tokens
+    prefix = row.prefix(picture_tokens)
     tokens[:prefix] = picture_token
     positions[:prefix] = np.arange(prefix)
     documents[:prefix] = 0

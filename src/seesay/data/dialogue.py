@@ -1,6 +1,7 @@
 """Dialogue: conversations as LLaVA, ShareGPT and chat services write them -> turns."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -8,6 +9,8 @@ from seesay.data.finder import Refused
 from seesay.records import Turn
 
 MARK = "<image>"
+_MARKED = re.compile(rf"\s*{MARK}")
+_LEADING = re.compile(rf"^(?:\s*{MARK})+")
 SPEAKERS: dict[str, Literal["user", "assistant", "system"]] = {
     "human": "user",
     "user": "user",
@@ -22,29 +25,49 @@ def turns_of(cell: Any, *, num_pictures: int) -> tuple[Turn, ...]:
     """The turns of a conversation, without its picture marks, ending with the assistant's.
 
     What the system says goes before what the user says next. A user who only shows the picture has
-    no turn: what follows is a caption.
+    no turn: what follows is a caption. Pictures are shown where their marks stand (`among`).
 
     Raises:
         Refused: no turns, an unknown speaker, an empty turn, marks that are not as many as the
             pictures, two turns of one speaker, or none of the assistant at the end.
     """
-    messages = _messages(cell)
-    marks, system, turns = 0, "", []
-    for number, message in enumerate(messages, 1):
-        role, text = _spoken(message, number)
-        marks += text.count(MARK)
-        text = text.replace(MARK, "").strip()
+    messages = [_spoken(message, number) for number, message in enumerate(_messages(cell), 1)]
+    texts = [text for _, text in messages]
+    marks = sum(text.count(MARK) for text in texts)
+    if marks not in (0, num_pictures):
+        raise Refused(f"{marks} {MARK} marks and {num_pictures} pictures")
+    inside, system, turns = among(texts), "", []
+    for number, (role, text) in enumerate(messages, 1):
+        text = text.strip() if inside else text.replace(MARK, "").strip()
         if role == "system":
             system = text
             continue
         if role == "user":
             text, system = "\n".join(filter(None, (system, text))), ""
         _add(turns, role, text, number)
-    if marks not in (0, num_pictures):
-        raise Refused(f"{marks} {MARK} marks and {num_pictures} pictures")
     if not turns or turns[-1].role != "assistant":
         raise Refused("a conversation that does not end with the assistant's turn")
+    if inside and (placed := sum(len(turn.pictures) for turn in turns)) != marks:
+        raise Refused(f"{placed} of {marks} {MARK} marks are in what the user or assistant says")
     return tuple(turns)
+
+
+def among(texts: Sequence[str]) -> bool:
+    """Whether pictures are shown inside texts: several, and not all of them before any word.
+
+    Of one picture, where its mark stands says nothing: it stands in front, for all questions on it.
+    """
+    whole = "".join(texts)
+    return whole.count(MARK) > 1 and MARK in _LEADING.sub("", whole, count=1)
+
+
+def shown(role: Literal["user", "assistant"], text: str, reasoning: str = "") -> Turn:
+    """A turn whose pictures are shown where their marks stand."""
+    words, places = "", []
+    for number, piece in enumerate(_MARKED.split(text)):
+        places += [len(words)] if number else []
+        words += piece if words else piece.lstrip()
+    return Turn(role, words.rstrip(), reasoning, tuple(min(p, len(words.rstrip())) for p in places))
 
 
 def _add(turns: list[Turn], role: Literal["user", "assistant"], text: str, number: int) -> None:
@@ -55,9 +78,13 @@ def _add(turns: list[Turn], role: Literal["user", "assistant"], text: str, numbe
     if turns and turns[-1].role == role:
         raise Refused(f"turn {number} is a second turn of the {role}")
     reasoning, text = _thought(text) if role == "assistant" else ("", text)
-    if not text:
-        raise Refused(f"turn {number} reasons but does not answer")
-    turns.append(Turn(role, text, reasoning))
+    if MARK in reasoning:
+        raise Refused(f"turn {number} shows a picture in its reasoning")
+    turn = shown(role, text, reasoning)
+    if not turn.text and not (role == "user" and turn.pictures):
+        what = "reasons but does not answer" if reasoning else "says nothing"
+        raise Refused(f"turn {number} {what}")
+    turns.append(turn)
 
 
 def _thought(text: str) -> tuple[str, str]:

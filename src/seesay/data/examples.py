@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from seesay.data.columns import Columns
-from seesay.data.dialogue import turns_of
+from seesay.data.dialogue import MARK, among, shown, turns_of
 from seesay.data.finder import Finder, Refused
 from seesay.data.tables import Row
 from seesay.records import Example, Origin, Picture, Turn
@@ -124,11 +124,18 @@ class Reader:
         task = self.task or form.task
         asked = CLASS_QUESTION if form.task == "classify" else ""
         return [
-            _example(item, _turns(item.question, truth), item.task)
+            _example(
+                item, _turns(item.question, truth, pictures=len(item.images)), item.task
+            )
             if item.task
             else _example(
                 item,
-                _turns(item.question or asked, names.get(truth, truth), item.reasoning),
+                _turns(
+                    item.question or asked,
+                    names.get(truth, truth),
+                    item.reasoning,
+                    pictures=len(item.images),
+                ),
                 task,
                 options,
             )
@@ -151,9 +158,13 @@ def _example(item: _Item, turns: tuple[Turn, ...], task: str,
 
 
 @lru_cache(maxsize=100_000)
-def _turns(question: str, truth: str, reasoning: str = "") -> tuple[Turn, ...]:
-    asked = (Turn("user", question),) if question else ()
-    return (*asked, Turn("assistant", truth, reasoning))
+def _turns(
+    question: str, truth: str, reasoning: str = "", *, pictures: int = 1
+) -> tuple[Turn, ...]:
+    marks = question.count(MARK) + truth.count(MARK)
+    make = shown if marks == pictures and among((question, truth)) else Turn
+    asked = (make("user", question),) if question else ()
+    return (*asked, make("assistant", truth, reasoning))
 
 
 def _task(turns: Sequence[Turn]) -> str:

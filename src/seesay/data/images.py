@@ -4,6 +4,7 @@ Shapes: H height, W width, in that order everywhere but in Pillow's own (width, 
 """
 
 import numpy as np
+from einops import rearrange
 from PIL import Image
 
 from seesay.data.decode import Facts, decode, encoded, inspect, name
@@ -41,6 +42,28 @@ def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch
         return _checked(picture, where)
     image = _image(picture, where, wanted=(width, height))
     return np.array(_fitted(image, (width, height), fit))
+
+
+def num_tiles(tiles: tuple[int, int]) -> int:
+    """How many pictures become of one that is cut into rows and columns, and a small one of it."""
+    count = tiles[0] * tiles[1]
+    return count if count == 1 else count + 1
+
+
+def tiles(pictures: np.ndarray, tiles: tuple[int, int], *, fit: str = "stretch") -> np.ndarray:
+    """Pictures (N, H, W, 3) cut into rows and columns: row by row, then a small one of the whole.
+
+    As SmolVLM (arXiv:2504.05299) does: (N·n, h, w, 3), a tile's size. 1 × 1 is the picture itself.
+    """
+    rows, columns = tiles
+    if rows * columns == 1:
+        return pictures
+    cut = rearrange(pictures, "N (r h) (c w) C -> N (r c) h w C", r=rows, c=columns)
+    how = "pad" if fit == "pad" else "stretch"  # nothing of it may be cut off
+    size = (cut.shape[2], cut.shape[3])
+    small = [pixels(picture, size=size, fit=how) for picture in pictures]
+    every = [np.concatenate((own, one[None])) for own, one in zip(cut, small, strict=True)]
+    return np.concatenate([cut[:0].reshape(0, *cut.shape[2:]), *every])
 
 
 def examine(picture: Picture, *, where: str = "") -> Facts:

@@ -6,10 +6,11 @@ Shapes: B rows, H W pixels.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch.utils.data import Dataset
 
 from seesay.config import DataConfig, SourceConfig, StageConfig
@@ -18,7 +19,7 @@ from seesay.data.augment import Augment
 from seesay.data.collate import Row, collate, fill, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, PictureError, RecipeError, SeesayError
-from seesay.records import Batch, Example, Turn
+from seesay.records import Batch, Example, Picture, Turn
 
 # A file source keeps decoded pictures up to this many bytes in each process that reads it: small
 # sets are decoded once.
@@ -27,11 +28,17 @@ KEPT_BYTES = 1 << 29
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a model takes in: picture size (height, width), its tokens in the text, tokens a row."""
+    """What a model takes in: pictures of one size (height, width), and rows of so many tokens.
+
+    A picture is cut into rows and columns of `tiles`, each as large as that, with a small one of
+    the whole after them; `picture_tokens` are those of one tile.
+    """
 
     size: tuple[int, int]
     picture_tokens: int
     row_tokens: int
+    tiles: tuple[int, int] = (1, 1)
+    interleaved: bool = True  # whether pictures may be shown inside conversations
     how: str = "stretch"
     patches: tuple[int, int] | None = None  # the grid whose cells are labelled, where any is
     about: bool = False  # whether what an answer is about is labelled
@@ -39,9 +46,38 @@ class Fit:
     claimed: bool = False  # whether texts to hold against pictures are wanted
 
     @property
+    def whole(self) -> tuple[int, int]:
+        """Height and width of a picture before it is cut into tiles."""
+        return self.size[0] * self.tiles[0], self.size[1] * self.tiles[1]
+
+    @property
+    def each(self) -> int:
+        """Tokens of one picture."""
+        return self.picture_tokens * images.num_tiles(self.tiles)
+
+    @property
     def room(self) -> int:
         """Tokens left for text in a row of one picture."""
-        return self.row_tokens - self.picture_tokens
+        return self.row_tokens - self.each
+
+    def pixels(self, picture: Picture, *, where: str = "") -> np.ndarray:
+        """A picture (H, W, 3) of the size of the whole."""
+        return images.pixels(picture, size=self.whole, fit=self.how, where=where)
+
+    def cut(self, pixels: np.ndarray) -> np.ndarray:
+        """Pictures (N, H, W, 3) as what the model looks at: their tiles, one after another."""
+        return images.tiles(pixels, self.tiles, fit=self.how)
+
+    def inside(self, turns: Sequence[Turn]) -> int:
+        """How many pictures some turns show among their words."""
+        shown = sum(len(turn.pictures) for turn in turns)
+        return shown if self.interleaved and self.spoken else 0
+
+    def document(self, text: Text, turns: Sequence[Turn], **more: Any) -> Document:
+        """Turns as a document, with the pictures they show, where the model reads such."""
+        if not self.interleaved:
+            turns = [replace(turn, pictures=()) if turn.pictures else turn for turn in turns]
+        return text.encode(turns, picture_tokens=self.each, **more)
 
 
 # A batch none of whose pictures can be read is made of a later one's, at most so many steps on.
@@ -69,7 +105,7 @@ class SceneRows:
         if silent and (claimed or self.fit.patches is not None):
             # The golden ratio spreads any share evenly over indices.
             grey = stage is not None and index * 0.6180339887498949 % 1 < stage.grey
-            picture = scenes.picture(world, index, resolution=max(self.fit.size))
+            picture = scenes.picture(world, index, resolution=max(self.fit.whole))
             made = replace(self._row([picture]), **claimed)
             return greyed(made) if grey else made
         for attempt in range(TRIES):
@@ -80,7 +116,7 @@ class SceneRows:
                 captions=rules.captions,
                 kinds=rules.kinds,
                 caption_styles=rules.caption_styles,
-                resolution=max(self.fit.size),
+                resolution=max(self.fit.whole),
             )
             if examples:
                 about = self.fit.about and (stage is None or stage.about)
@@ -112,21 +148,30 @@ class SceneRows:
         kept = fill(documents, room=room)
         objects = [scenes.about(spoken[i].scene, spoken[i].objects) for i in kept if about]
         # As they are drawn, unless the model takes in oblong pictures.
-        pixels = images.pixels(examples[0].images[0], size=self.fit.size, fit=self.fit.how)
+        pixels = self.fit.pixels(examples[0].images[0])
         shown = int(self.config.pictures)
-        labels = self._labels(examples[0]) if shown else None
+        labels = self.labels(examples[0]) if shown else None
         return Row(
-            pixels[None][:shown],
+            self.fit.cut(pixels[None][:shown]),
             tuple(documents[i] for i in kept),
             origin,
             labels,
             tuple(objects) or None,
         )
 
-    def _labels(self, example: Example) -> np.ndarray | None:
+    def labels(self, example: Example) -> np.ndarray | None:
+        """What is in each patch of a picture's tiles (n, A, P), where that is wanted."""
         from seesay import scenes
 
-        return scenes.patches(example.scene, self.fit.patches)[None] if self.fit.patches else None
+        if not self.fit.patches:
+            return None
+        (rows, columns), (high, wide) = self.fit.tiles, self.fit.patches
+        small = scenes.patches(example.scene, (high, wide))[None]
+        if rows * columns == 1:
+            return small
+        every = scenes.patches(example.scene, (rows * high, columns * wide))
+        cut = rearrange(every, "A (r h c w) -> (r c) A (h w)", r=rows, h=high, c=columns)
+        return np.concatenate((cut, small))
 
 
 class FileRows:
@@ -146,7 +191,7 @@ class FileRows:
         self.augment, self.reasoning = augment or Augment(), reasoning
         if not len(examples):
             raise DataError("a source without examples", fix="run `seesay data check` on it")
-        self.augment.check(examples, size=fit.size)
+        self.augment.check(examples, size=fit.whole)
         self.examples = examples
         self.rows = self._plan(examples)
         self._kept: dict[str, np.ndarray] = {}
@@ -154,9 +199,10 @@ class FileRows:
 
     def _plan(self, examples: Sequence[Example]) -> list[list[int]]:
         """Indices of the examples of each row."""
-        groups: dict[str, list[int]] = {}
+        groups: dict[Any, list[int]] = {}
         for i, example in enumerate(examples):
-            groups.setdefault(example.group or str(example.origin), []).append(i)
+            name = example.group or str(example.origin), self.fit.inside(example.turns)
+            groups.setdefault(name, []).append(i)
         rows: list[list[int]] = []
         for members in groups.values():
             if not self.fit.spoken:
@@ -168,20 +214,26 @@ class FileRows:
         return rows
 
     def _room(self, example: Example) -> int:
-        room = self.fit.row_tokens - len(example.images) * self.fit.picture_tokens
+        number, inside = len(example.images), self.fit.inside(example.turns)
+        if inside > number:
+            raise DataError(
+                f"{inside} pictures are shown in a conversation with {number}",
+                where=str(example.origin),
+                fix="give every picture that a turn shows",
+            )
+        room = self.fit.row_tokens - number * self.fit.each
         if room < 2:
             raise DataError(
-                f"{len(example.images)} pictures take "
-                f"{len(example.images) * self.fit.picture_tokens} tokens, a row holds "
+                f"{number} pictures take {number * self.fit.each} tokens, a row holds "
                 f"{self.fit.row_tokens}",
                 where=str(example.origin),
                 fix="raise data.row_tokens, or model.connector.factor",
             )
-        return room
+        return room + inside * self.fit.each
 
     def _document(self, example: Example, room: int) -> Document:
         turns = example.turns if self.reasoning else straight(example.turns)
-        return self.text.encode(turns, limit=room, where=str(example.origin))
+        return self.fit.document(self.text, turns, limit=room, where=str(example.origin))
 
     def row(self, index: int, stage: StageConfig | None) -> Row:
         """The `index`-th row read; epochs follow each other in orders of their own."""
@@ -189,25 +241,34 @@ class FileRows:
         place = order.permuted(index, size=len(self.rows), seed=self.seed)
         examples = [self.examples[i] for i in self.rows[place]]
         room = self._room(examples[0])
-        several = [self._pixels(examples[0], i) for i in range(len(examples[0].images))]
-        pixels = np.stack(several) if several else np.zeros((0, *self.fit.size, 3), np.uint8)
         change = self.augment.drawn(self.seed, index)
         # A word for another may take a token more than was planned: a row may be that much longer.
         changed = [replace(example, turns=change.turns(example.turns)) for example in examples]
         documents: tuple[Document, ...] = ()
         if self.fit.spoken:
             documents = tuple(self._document(example, room) for example in changed)
-        said = [each for example in changed if self.fit.claimed for each in claimed_by(example)]
-        made = Row(change.picture(pixels), documents, str(examples[0].origin))
-        return replace(made, **claims(said, self.text))
+        pixels, inside = self.pictures(examples[0]), self.fit.inside(examples[0].turns)
+        front = len(pixels) - inside
+        # Each document shows anew what is inside of it.
+        tiles = [pixels[:front], *[pixels[front:]] * len(documents)] if inside else [pixels]
+        shown = self.fit.cut(change.picture(np.concatenate(tiles)))
+        made = Row(shown, documents, str(examples[0].origin))
+        # What is said among pictures is not said of all of them.
+        spoken = changed if self.fit.claimed and not inside else ()
+        return replace(
+            made, **claims([each for e in spoken for each in claimed_by(e)], self.text)
+        )
+
+    def pictures(self, example: Example) -> np.ndarray:
+        """An example's pictures (N, H, W, 3), before they are cut into tiles."""
+        several = [self._pixels(example, i) for i in range(len(example.images))]
+        return np.stack(several) if several else np.zeros((0, *self.fit.whole, 3), np.uint8)
 
     def _pixels(self, example: Example, number: int) -> np.ndarray:
         key = f"{example.group or example.origin}#{number}"
         if key in self._kept:
             return self._kept[key]
-        pixels = images.pixels(
-            example.images[number], size=self.fit.size, fit=self.fit.how, where=str(example.origin)
-        )
+        pixels = self.fit.pixels(example.images[number], where=str(example.origin))
         if self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
             self._kept[key] = pixels
             self._kept_bytes += pixels.nbytes
@@ -257,12 +318,21 @@ def staged(source: SourceConfig, stage: StageConfig) -> SourceConfig:
     return replace(source, **changes)
 
 
+@runtime_checkable
+class Rows(Protocol):
+    """A source: the row at an index, by the rules of a stage of the curriculum."""
+
+    def row(self, index: int, stage: StageConfig | None) -> Row:
+        """The same for the same index and stage."""
+        ...
+
+
 class Stream(Dataset):
     """Batches by (step, progress): the same pair gives the same batch on every machine."""
 
     def __init__(
         self,
-        sources: Sequence[SceneRows | FileRows],
+        sources: Sequence[Rows],
         *,
         config: DataConfig,
         text: Text,

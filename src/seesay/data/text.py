@@ -49,29 +49,48 @@ class Template:
     def render(self, turns: Sequence[Turn]) -> tuple[str, list[tuple[int, int]]]:
         """The text of a document, and the (start, end) characters that are to be learned.
 
-        Every assistant turn is to be learned, with its reasoning and the mark that ends it. Where
+        A mark stands where each picture is shown that a turn shows. Every assistant turn is to be
+        learned, with its reasoning and the mark that ends it, but for the pictures. Where
         the user speaks last, the text ends with the assistant's opening: what comes next is the
         answer, or the reasoning before it.
 
         Raises:
-            DataError: a role that is neither the user's nor the assistant's.
+            DataError: a role that is neither the user's nor the assistant's; a picture outside of
+                its turn's text.
         """
         text, spans = "", []
         for turn in turns:
-            words = disarm(turn.text, self.marks())
+            pieces = self._pieces(turn)
             if turn.role == "user":
-                text += self.user + words
+                text += self.user + self.picture.join(pieces)
                 continue
             if turn.role != "assistant":
                 raise DataError(f"unknown role '{turn.role}'", fix="use 'user' or 'assistant'")
             text += self.assistant
             if turn.reasoning and self.think:
-                words = disarm(turn.reasoning, self.marks()) + self.think + words
-            spans.append((len(text), len(text) + len(words) + len(self.end)))
-            text += words + self.end
+                first = turn.pictures.count(0)
+                words = disarm(turn.reasoning, self.marks()) + self.think
+                pieces[first] = words + pieces[first]
+            for piece in pieces[:-1]:
+                spans += [(len(text), len(text) + len(piece))] if piece else []
+                text += piece + self.picture
+            spans.append((len(text), len(text) + len(pieces[-1]) + len(self.end)))
+            text += pieces[-1] + self.end
         if turns and turns[-1].role == "user":
             text += self.assistant
         return text, spans
+
+    def _pieces(self, turn: Turn) -> list[str]:
+        """A turn's words, cut where pictures are shown."""
+        cuts = (0, *turn.pictures, len(turn.text))
+        if list(cuts) != sorted(cuts):
+            raise DataError(
+                f"pictures at characters {', '.join(map(str, turn.pictures))} of a text of "
+                f"{len(turn.text)}",
+                fix="give rising places within the text",
+            )
+        pieces = zip(cuts, cuts[1:], strict=False)
+        return [disarm(turn.text[start:end], self.marks()) for start, end in pieces]
 
 
 def disarm(text: str, marks: Sequence[str] = (*SPECIALS, UNKNOWN)) -> str:
@@ -91,10 +110,14 @@ def disarm(text: str, marks: Sequence[str] = (*SPECIALS, UNKNOWN)) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A conversation as tokens: int64 (T,), and which of them are to be predicted (bool, T)."""
+    """A conversation as tokens: int64 (T,), and which of them are to be predicted (bool, T).
+
+    pictured: how many of the tokens are those of pictures shown inside it.
+    """
 
     tokens: np.ndarray
     learned: np.ndarray
+    pictured: int = 0
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -141,17 +164,32 @@ class Text:
         return _reopen, (self.tokenizer.to_str(), self.template)
 
     def encode(
-        self, turns: Sequence[Turn], *, limit: int | None = None, where: str = ""
+        self,
+        turns: Sequence[Turn],
+        *,
+        limit: int | None = None,
+        where: str = "",
+        picture_tokens: int = 1,
     ) -> Document:
         """Turns as a document of at most `limit` tokens.
 
+        picture_tokens: of each picture that is shown inside.
+
         Raises:
-            LengthError: where nothing to learn would be left within the limit.
+            LengthError: where nothing to learn, or not every picture, would be left within the
+                limit: text is cut, pictures never.
         """
-        document = self._cached(tuple(turns))
+        document = self._spread(self._cached(tuple(turns)), picture_tokens)
         if limit is None or len(document) <= limit:
             return document
         limit = max(limit, 0)
+        if (document.tokens[limit:] == self.picture).any():
+            raise LengthError(
+                f"text and the {document.pictured} tokens of the pictures in it take "
+                f"{len(document)} tokens but there is room for {limit}",
+                where=where,
+                fix="show fewer pictures, or raise model.text.context and data.row_tokens",
+            )
         learned = document.learned[:limit]
         if not learned.any():
             raise LengthError(
@@ -159,7 +197,18 @@ class Text:
                 where=where,
                 fix="shorten the question, or raise model.text.context and data.row_tokens",
             )
-        return Document(document.tokens[:limit], learned)
+        return Document(document.tokens[:limit], learned, document.pictured)
+
+    def _spread(self, document: Document, picture_tokens: int) -> Document:
+        """A document in which every picture's mark stands as often as the picture has tokens."""
+        if not document.pictured or picture_tokens == 1:
+            return document
+        times = np.where(document.tokens == self.picture, picture_tokens, 1)
+        return Document(
+            document.tokens.repeat(times),
+            document.learned.repeat(times),
+            document.pictured * picture_tokens,
+        )
 
     def _encode(self, turns: tuple[Turn, ...]) -> Document:
         text, spans = self.template.render(turns)
@@ -171,7 +220,7 @@ class Text:
         tokens = np.array(encoding.ids, dtype=np.int64)
         for kept in (tokens, learned):
             kept.setflags(write=False)  # Whoever asks for these turns gets the same arrays.
-        return Document(tokens, learned)
+        return Document(tokens, learned, sum(len(turn.pictures) for turn in turns))
 
     def claim(self, words: str) -> np.ndarray:
         """A text to hold against pictures, as tokens: what the assistant would say, and its end."""

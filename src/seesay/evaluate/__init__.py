@@ -8,7 +8,7 @@ import numpy as np
 
 from seesay.data import images
 from seesay.errors import CapabilityError, DataError, SeesayError, nearest
-from seesay.evaluate import moderation
+from seesay.evaluate import moderation, shots
 from seesay.evaluate.asking import Asker, Instead, Meter, Progress
 from seesay.evaluate.embedding import Vectors
 from seesay.evaluate.retrieval import Retrieval
@@ -48,10 +48,13 @@ def evaluate(
     every picture replaced by a mid-grey one of its size; `shuffled`, every group given another
     group's pictures; `question`, the majority answer to the question's exact text among the other
     pictures (`metrics.controls.question_alone`: nothing is learned); and, wherever all of a task's
-    examples have options, `chance`. Options to choose among are shuffled, by `seed`.
+    examples have options, `chance`. Where examples are asked behind shots: `no_shots`, and
+    `shuffled_shots`, whose answers have changed places. Options to choose among are shuffled, by
+    `seed`.
 
     Args:
-        controls: those to run besides `chance`; `blank` and `shuffled` each ask everything again.
+        controls: those to run besides `chance` and those of shots; `blank` and `shuffled` each ask
+            everything again.
         batch: how many examples are asked at once; a picture with more of them is split.
         suffix: `held_out` makes `answers` into `answers_held_out`, to be merged with others.
         keep: how many right and how many wrong examples of each score to keep in `records`.
@@ -69,13 +72,16 @@ def evaluate(
     how = how or How()
     tests = [Test(name, part, how, seed=seed) for name, part in _by_task(examples).items()]
     passes = [(test, *each) for test in tests for each in _passes(test)]
-    rounds = 1 + len(set(controls) - {"question"})
+    behind = any(test.how.shots and test.dev or test.examples[0].shots for test in tests)
+    rounds = 1 + len(set(controls) - {"question"}) + len(shots.CONTROLS) * behind
     meter = Meter(rounds * sum(len(test.examples) for test, *_ in passes), progress)
     vectors = {test.name: Vectors(predictor, batch=batch) for test in tests}
     parts, refused = [], {}
     for test, ending, ways in passes:
         shared = {"batch": batch, "meter": meter}
         try:
+            if not ending:
+                shots.give(test, predictor, batch=batch)
             if test.name == "retrieve":
                 asker = Retrieval(predictor, test, vectors[test.name], **shared)
             else:
@@ -162,6 +168,10 @@ def _controls(
         pictures = _blanked(test) if control == "blank" else _shuffled(test)
         if index := [i for i in test.index if test.groups[i] in pictures]:
             yield control, asker.again(index, instead=pictures)
+    if isinstance(asker, Asker) and asker.way in ("answer", "choose"):
+        if index := [i for i in test.index if test.examples[i].shots]:
+            for control, change in shots.CONTROLS.items():
+                yield control, asker.again(index, instead={}, change=change)
     if chances := asker.chances():
         yield "chance", chances
 

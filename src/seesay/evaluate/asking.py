@@ -3,11 +3,12 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from seesay.data.shots import conversation
 from seesay.errors import CapabilityError, DataError, SeesayError
 from seesay.evaluate.embedding import Vectors
 from seesay.evaluate.test import Reply, Sections, Test
@@ -18,6 +19,14 @@ from seesay.tasks import moderate, prototypes
 
 Progress = Callable[[int, int], None]
 Instead = Mapping[str, tuple[Picture, ...]]  # group -> pictures to show in place of its own
+
+
+@runtime_checkable
+class Change(Protocol):
+    """What a control makes of an example; its number and a seed say how the dice fall."""
+
+    def __call__(self, example: Example, number: int, *, seed: int) -> Example: ...
+
 
 _Anything = TypeVar("_Anything")
 
@@ -71,9 +80,15 @@ class Asker:
         replies = self.first()
         return replies, [(self.test.measures(replies, self.test.index), self.test.index)]
 
-    def again(self, index: Sequence[int], *, instead: Instead) -> Sections:
-        """The same of the examples `index`, with the pictures `instead` has for their groups."""
-        return [(self.test.measures(self.ask(index, instead=instead), index), index)]
+    def again(
+        self, index: Sequence[int], *, instead: Instead, change: Change | None = None
+    ) -> Sections:
+        """The same of the examples `index`, with the pictures `instead` has for their groups.
+
+        `change`: what becomes of each example.
+        """
+        replies = self.ask(index, instead=instead, change=change)
+        return [(self.test.measures(replies, index), index)]
 
     def chances(self) -> Sections:
         """What drawing one of the options by lot would give, where all have options."""
@@ -95,20 +110,33 @@ class Asker:
                 refused = refused if isinstance(refused, CapabilityError) else error
         raise refused
 
-    def ask(self, index: Sequence[int], *, instead: Instead | None = None) -> list[Reply]:
+    def ask(
+        self,
+        index: Sequence[int],
+        *,
+        instead: Instead | None = None,
+        change: Change | None = None,
+    ) -> list[Reply]:
         """Replies to the examples `index`, with the pictures `instead` has for their groups."""
         replies: dict[int, Reply] = {}
         for some in batches(index, self.test.groups, size=self.batch):
-            prompts = [self.prompt(i, instead) for i in some]
+            prompts = [self.prompt(i, instead, change=change) for i in some]
             replies |= zip(some, self._said(prompts, some), strict=True)
             self.meter.add(len(some))
         return [replies[i] for i in index]
 
-    def prompt(self, i: int, instead: Instead | None = None) -> Prompt:
-        """What is asked of one example."""
+    def prompt(
+        self, i: int, instead: Instead | None = None, *, change: Change | None = None
+    ) -> Prompt:
+        """What is asked of one example, behind its shots where the model reads such."""
         example = self.test.examples[i]
         pictures = (instead or {}).get(self.test.groups[i], example.images)
-        return Prompt(pictures, self.test.task.prompt(example))
+        example = replace(example, images=pictures)
+        if change is not None:
+            example = change(example, i, seed=self.test.seed)
+        if self.way in ("answer", "choose"):
+            example = conversation(example)
+        return Prompt(example.images, self.test.task.prompt(example))
 
     def _said(self, prompts: Sequence[Prompt], index: Sequence[int]) -> list[Reply]:
         if self.way == "answer":

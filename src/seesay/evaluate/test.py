@@ -11,6 +11,7 @@ import numpy as np
 from seesay.errors import DataError
 from seesay.metrics.evaluation import Scores
 from seesay.metrics.intervals import Measures, score
+from seesay.predict import Predictor
 from seesay.records import Example, Picture
 from seesay.tasks import TASKS, moderate
 
@@ -28,9 +29,12 @@ class How:
     Args:
         templates: sentences with a `{}` for the class; classes are then told by embedding.
         dev: examples that may be learned from: the threshold of `moderate`, the classes' vectors.
-        shots: how many examples of each class are taken from `dev`, by `seed`; 0: all of them.
+        shots: how many examples of each class are taken from `dev`, by `seed`; 0: all of them. And
+            how many are shown before one that is asked (`evaluate/shots.py`); 0: none.
         rerank: retrieval of a model that embeds: so many of the nearest are ranked anew by
             `choose`.
+        nearest: a model whose vectors say which examples of `dev` are shown before one that is
+            asked: those of the likest pictures; None: by lot.
         pool: retrieval of a model that can only choose: among so many pictures at most, since
             it takes the square of that many.
     """
@@ -40,6 +44,7 @@ class How:
     shots: int = 0
     rerank: int = 0
     pool: int = 100
+    nearest: Predictor | None = None
 
 
 @dataclass(frozen=True, slots=True)

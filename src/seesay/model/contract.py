@@ -23,6 +23,8 @@ class Model(nn.Module):
     """
 
     can: tuple[str, ...] = ()
+    # Whether it reads pictures that stand among words; else all of them come in front.
+    interleaves: bool = False
     vision: nn.Module
     picture_token: int
     text: Any  # the words' side: an `embedding`, and the `logits` of features

@@ -49,6 +49,7 @@ class Fusion(Embedder, Reader, Transformer):
         reads, tells = reader is not None, teller is not None
         if reads:
             self.match_head, self.fill_head = match_head, fill_head
+        self.interleaves = tells and not reads
         self.can = ("embed", "choose", "answer") + ("match", "fill") * reads + ("caption",) * tells
 
     @property

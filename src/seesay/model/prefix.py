@@ -18,11 +18,15 @@ class Prefix(Transformer):
 
     h = decoder([connector(vision(picture)); embed(words)]), logits = head(h).
 
+    Pictures in front see each other both ways; one shown inside a conversation sees, as its words
+    do, what stands before it (LLaVA-NeXT-Interleave, arXiv:2407.07895).
+
     With `prefix_lm`, the words of a question see each other both ways, as pictures do (T5,
     arXiv:1910.10683, section 3.2.1; PaliGemma, arXiv:2407.07726).
     """
 
     can = ("answer", "choose", "caption")
+    interleaves = True
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ LSTM, M documents, t positions of one, S context, L layers, Y vocabulary.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -16,7 +17,7 @@ from seesay.errors import RecipeError
 from seesay.model import parts
 from seesay.model.contract import Said, Speaker
 from seesay.model.layers import LayerCache, Record
-from seesay.model.rows import Apart, Context, owners
+from seesay.model.rows import Apart, Context, owners, shown
 
 State = tuple[Tensor, Tensor]  # (h, c), each (L, M, D)
 
@@ -38,7 +39,10 @@ class Words(nn.Module):
 
 
 class Once(nn.Module):
-    """The picture is the first word (Show and Tell, arXiv:1411.4555, equations 10-12)."""
+    """The picture is the first word (Show and Tell, arXiv:1411.4555, equations 10-12).
+
+    One shown later is a word there.
+    """
 
     def __init__(self, *, vision_width: int, width: int, depth: int, dropout: float) -> None:
         super().__init__()
@@ -50,6 +54,11 @@ class Once(nn.Module):
         """The state after the picture."""
         _, state = self.cell(self.first(mean(context))[:, None])
         return state
+
+    def words(self, x_BTD: Tensor, seen: Tensor, marks_BT: Tensor) -> Tensor:
+        """Words, and the pictures among them in the place of their marks."""
+        told_ND = self.first(seen.mean(dim=1)).to(x_BTD.dtype)
+        return x_BTD.masked_scatter(marks_BT[..., None], told_ND)
 
     def forward(
         self,
@@ -90,6 +99,10 @@ class Attending(nn.Module):
         h_MD, c_MD = self.start(mean(context)).tanh().chunk(2, dim=-1)
         return h_MD[None], c_MD[None]
 
+    def words(self, x_BTD: Tensor, seen: Tensor, marks_BT: Tensor) -> Tensor:
+        """Words as they are: they look at the pictures shown last."""
+        return x_BTD
+
     def forward(
         self,
         x_MtD: Tensor,
@@ -101,10 +114,10 @@ class Attending(nn.Module):
     ) -> tuple[Tensor, State]:
         """Features after each word, and the state after the last: of padding, without lengths."""
         h_MD, c_MD = state[0][0], state[1][0]
-        keys_MSD = self.of_patches(context.features_BSD)
+        keys_MSD, real = self.of_patches(context.features_BSD), context.real_BS
         features, looks = [], []
         for step, x_MD in enumerate(x_MtD.unbind(1)):
-            look_MS = self._look(h_MD, keys_MSD, context.real_BS)
+            look_MS = self._look(h_MD, keys_MSD, real if real.ndim == 2 else real[:, step])
             z_MV = self.gate(h_MD).sigmoid() * (look_MS[:, None] @ context.features_BSD)[:, 0]
             before = h_MD, c_MD
             h_MD, c_MD = self.cell(torch.cat((x_MD, z_MV), dim=-1), before)
@@ -120,7 +133,8 @@ class Attending(nn.Module):
 
     def _look(self, h_MD: Tensor, keys_MSD: Tensor, real_MS: Tensor) -> Tensor:
         scores_MS = self.score((keys_MSD + self.of_state(h_MD)[:, None]).tanh())[..., 0]
-        return scores_MS.masked_fill(~real_MS, -3e4).softmax(dim=-1)
+        # Where nothing is to be seen yet, softmax is even over what must not be looked at.
+        return scores_MS.masked_fill(~real_MS, -3e4).softmax(dim=-1) * real_MS
 
 
 def mean(context: Context) -> Float[Tensor, "M V"]:
@@ -128,6 +142,15 @@ def mean(context: Context) -> Float[Tensor, "M V"]:
     weights_MS = context.real_BS.to(context.features_BSD.dtype)
     total_MV = (context.features_BSD * weights_MS[..., None]).sum(dim=1)
     return total_MV / weights_MS.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class _Met(NamedTuple):
+    """Documents apart: their words, what stands in front of them, what each word is shown."""
+
+    apart: Apart
+    words_MtD: Tensor
+    front: Context
+    shown: Context
 
 
 class _State(LayerCache):
@@ -156,10 +179,12 @@ class Recurrent(Speaker):
     """An LSTM tells what a CNN saw: logits = words(lstm(words, picture)).
 
     cell: how it comes to know the picture, `Once` or `Attending`. Every document is read from its
-    first word on, with the pictures of its row.
+    first word on, with the pictures in front of it. One shown inside it is told from there on: as a
+    word, or in place of those before it for the words that attend.
     """
 
     can = ("answer", "choose", "caption")
+    interleaves = True
 
     def __init__(
         self, *, vision: nn.Module, cell: Once | Attending, text: Words, picture_token: int
@@ -188,12 +213,13 @@ class Recurrent(Speaker):
         Zero where no document stands. As `Speaker.forward`.
         """
         seen = self.see(pictures, fused=fused, record=record) if seen is None else seen
-        apart, context = self._apart(tokens, seen, documents, groups)
+        met = self._meet(tokens, seen, documents, groups)
+        apart = met.apart
         h_MtD, _ = self.cell(
-            self.text.embed(apart.split(tokens)),
+            met.words_MtD,
             None,
-            self.cell.begin(context),
-            context,
+            self.cell.begin(met.front),
+            met.shown,
             record=record,
         )
         h_BTD = apart.join(h_MtD, like=tokens)
@@ -202,12 +228,27 @@ class Recurrent(Speaker):
             return logits
         return Said(logits, None if self.object_head is None else self.object_head(h_BTD[about]))
 
-    def _apart(
-        self, tokens: Tensor, seen: Tensor, documents: Tensor, groups: Tensor
-    ) -> tuple[Apart, Context]:
-        apart = Apart.of(documents, groups)
-        owners_N = owners(tokens, picture_token=self.picture_token, pictures=len(seen))
-        return apart, Context.of(seen, owners_N, rows=len(tokens)).take(apart.rows_M)
+    def _meet(self, tokens: Tensor, seen: Tensor, documents: Tensor, groups: Tensor) -> "_Met":
+        apart, marks_BT = Apart.of(documents, groups), tokens == self.picture_token
+        row_N = owners(tokens, picture_token=self.picture_token, pictures=len(seen))
+        context = Context.of(seen, row_N, rows=len(tokens))
+        words_BTD, inside_BT = self.text.embed(tokens), marks_BT & (documents > 0)
+        if not inside_BT.any():
+            every = context.take(apart.rows_M)
+            return _Met(apart, apart.split(words_BTD), every, every)
+        first_N = marks_BT.nonzero()[:: max(1, int(marks_BT.sum()) // len(seen))]
+        front_N = documents[first_N[:, 0], first_N[:, 1]] == 0
+        words_BTD = self.cell.words(words_BTD, seen[~front_N], inside_BT)
+        shown_BTn = shown(marks_BT, documents=documents, groups=groups, row_N=row_N)
+        shown_BTS = shown_BTn.repeat_interleave(seen.shape[1], dim=2)
+        front = Context.of(seen[front_N], row_N[front_N], rows=len(tokens))
+        features_MSV = context.features_BSD[apart.rows_M]
+        return _Met(
+            apart,
+            apart.split(words_BTD),
+            front.take(apart.rows_M),
+            Context(features_MSV, apart.split(shown_BTS)),
+        )
 
     def caches(self) -> list[LayerCache]:
         """An empty state for `decode`."""
@@ -233,10 +274,10 @@ class Recurrent(Speaker):
         (cache,) = caches
         assert isinstance(cache, _State)
         if seen is not None:
-            apart, context = self._apart(tokens, seen, documents, groups)
-            x_MtD, length_M = self.text.embed(apart.split(tokens)), apart.real_Mt.sum(dim=1)
-            h_MtD, state = self.cell(x_MtD, length_M, self.cell.begin(context), context)
-            h_BtD = apart.join(h_MtD, like=tokens)
+            met = self._meet(tokens, seen, documents, groups)
+            length_M, state = met.apart.real_Mt.sum(dim=1), self.cell.begin(met.front)
+            h_MtD, state = self.cell(met.words_MtD, length_M, state, met.shown)
+            h_BtD, context = met.apart.join(h_MtD, like=tokens), met.shown.at(length_M - 1)
         else:
             assert cache.shown is not None
             context, x_BtD = cache.shown, self.text.embed(tokens)

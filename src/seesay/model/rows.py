@@ -75,11 +75,45 @@ def owners(
     return rows[:: len(rows) // pictures]
 
 
+def shown(
+    marks: Bool[Tensor, "B T"],
+    *,
+    documents: Int[Tensor, "B T"],
+    groups: Int[Tensor, "B T"],
+    row_N: Int[Tensor, " N"],
+) -> Bool[Tensor, "B T n"]:
+    """Which of its row's pictures each position looks at: those of the last run of marks before it.
+
+    Marks of other documents do not count, those of a group's own pictures (document 0) do.
+    """
+    rows, width = marks.shape
+    each = int(marks.sum()) // max(1, len(row_N))
+    place_N = marks.nonzero()[:: max(1, each), 1]
+    count_B = row_N.bincount(minlength=rows)
+    order_N = torch.arange(len(row_N), device=marks.device) - (count_B.cumsum(0) - count_B)[row_N]
+    most = max(1, int(count_B.max()) if rows else 0)
+    place_Bn = place_N.new_full((rows, most), width).index_put((row_N, order_N), place_N)
+    at_Bn = place_Bn.clamp(max=width - 1)
+    # A run begins where a mark follows something else.
+    begins_BT = marks & ~torch.nn.functional.pad(marks, (1, 0))[:, :-1]
+    run_Bn = begins_BT.cumsum(dim=1).gather(1, at_Bn)
+    document_Bn, group_Bn = documents.gather(1, at_Bn), groups.gather(1, at_Bn)
+    places_T = torch.arange(width, device=marks.device)
+    before = place_Bn[:, None, :] <= places_T[None, :, None]
+    own = (document_Bn[:, None] == documents[..., None]) | (document_Bn[:, None] == 0)
+    allowed = before & own & (group_Bn[:, None] == groups[..., None])
+    last_BT1 = run_Bn[:, None].expand_as(allowed).where(allowed, -1).amax(dim=2, keepdim=True)
+    return allowed & (run_Bn[:, None] == last_BT1)
+
+
 class Context(NamedTuple):
-    """What texts look at: of each row its pictures' features side by side, and which are real."""
+    """What texts look at: of each row its pictures' features side by side, and which are real.
+
+    real_BS may say it of each position (B, T, S), where pictures are shown one after another.
+    """
 
     features_BSD: Float[Tensor, "B S D"]
-    real_BS: Bool[Tensor, "B S"]
+    real_BS: Bool[Tensor, "*B S"]
 
     @classmethod
     def of(
@@ -101,6 +135,13 @@ class Context(NamedTuple):
     def take(self, rows_M: Int[Tensor, " M"]) -> "Context":
         """The context of some rows, in this order."""
         return Context(self.features_BSD[rows_M], self.real_BS[rows_M])
+
+    def at(self, places_B: Int[Tensor, " B"]) -> "Context":
+        """What one position of each row looks at."""
+        if self.real_BS.ndim == 2:
+            return self
+        rows_B = torch.arange(len(places_B), device=places_B.device)
+        return Context(self.features_BSD, self.real_BS[rows_B, places_B])
 
 
 class Apart(NamedTuple):

@@ -104,6 +104,8 @@ def predictor(
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
+        tiles=recipe.data.grid,
+        interleaved=model.interleaves,
     )
     context = recipe.model.text.context
     return SeesayPredictor(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from seesay.data import images
 from seesay.data.collate import Row, collate, split
 from seesay.data.stream import Fit
 from seesay.data.text import Document, Text
@@ -152,7 +151,7 @@ class SeesayPredictor:
     @torch.inference_mode()
     def _answer(self, prompts: Sequence[Prompt], offset: int) -> list[Answer]:
         self.model.eval()
-        documents = [self.text.encode(_asked(prompt)) for prompt in prompts]
+        documents = [self._document(self._asked(prompt)) for prompt in prompts]
         for prompt, document in zip(prompts, documents, strict=True):
             self._check_length(len(document) + 1, prompt, "shorten the question")
         pictures = Pictures(self, prompts)
@@ -258,7 +257,7 @@ class SeesayPredictor:
             way = self._by_slots if "fill" in can else self._by_space
             if isinstance(self.model, Speaker) and "answer" in can:
                 way = self._by_words
-            statement = not any(turn.text for turn in _asked(prompt))
+            statement = not any(turn.text for turn in self._asked(prompt))
             if statement and not isinstance(self.model, Speaker) and "embed" in can:
                 way = self._by_space
             if statement and "match" in can:
@@ -288,7 +287,7 @@ class SeesayPredictor:
         """How alike the pictures and "question option" are in the common space."""
         assert isinstance(self.model, Embedder)
         pictures = Pictures(self, prompts, connect=False)
-        asked = [" ".join(turn.text for turn in _asked(prompt)) for prompt in prompts]
+        asked = [" ".join(turn.text for turn in self._asked(prompt)) for prompt in prompts]
         texts = [f"{q} {o}".strip() for q, own in zip(asked, options, strict=True) for o in own]
         owner = [i for i, own in enumerate(options) for _ in own]
         with self.autocast():
@@ -306,7 +305,7 @@ class SeesayPredictor:
     ) -> list[list[float]]:
         """The sum of log-probabilities of each option's words, filled in all at once."""
         pictures = Pictures(self, prompts)
-        documents = [self.text.encode(_asked(prompt)) for prompt in prompts]
+        documents = [self._document(self._asked(prompt)) for prompt in prompts]
         rows = [
             Row(pictures.of(i), (document,), f"prompt {i}") for i, document in enumerate(documents)
         ]
@@ -329,19 +328,21 @@ class SeesayPredictor:
         for i, (prompt, own) in enumerate(zip(prompts, options, strict=True)):
             for documents in self._option_rows(prompt, own):
                 owners.append(i)
-                rows.append(Row(pictures.of(i), documents, f"prompt {i}"))
+                shown = pictures.of(i, documents=len(documents))
+                rows.append(Row(shown, documents, f"prompt {i}"))
         sums: list[list[float]] = [[] for _ in prompts]
         for start in range(0, len(rows), self.most_rows):
             part = slice(start, start + self.most_rows)
-            scored = self._score(rows[part], pictures.seen(owners[part]))
+            counts = [len(row.documents) for row in rows[part]]
+            scored = self._score(rows[part], pictures.seen(owners[part], documents=counts))
             for owner, logs in zip(owners[part], scored, strict=True):
                 sums[owner] += logs
         return sums
 
     def _option_rows(self, prompt: Prompt, options: Sequence[str]) -> list[tuple[Document, ...]]:
         """The options' documents, several a row."""
-        asked = _asked(prompt)
-        documents = [self.text.encode((*asked, Turn("assistant", option))) for option in options]
+        asked = self._asked(prompt)
+        documents = [self._document((*asked, Turn("assistant", option))) for option in options]
         for document in documents:
             self._check_length(document.num_inputs, prompt, "shorten the question or the option")
         lengths = [document.num_inputs for document in documents]
@@ -370,14 +371,45 @@ class SeesayPredictor:
         return [s[1 : 1 + len(r.documents)].tolist() for s, r in zip(sums_BN, rows, strict=True)]
 
     def pixels(self, picture: Picture) -> np.ndarray:
-        """A picture as the model takes it in: (H, W, 3), uint8."""
-        return images.pixels(picture, size=self.fit.size, fit=self.fit.how)
+        """A picture at the size the model takes it in: (H, W, 3), uint8, not yet cut into tiles."""
+        return self.fit.pixels(picture)
 
-    def _check_length(self, text_tokens: int, prompt: Prompt, fix: str) -> None:
-        pictures = len(prompt.images) * self.fit.picture_tokens
+    def tiles(self, picture: Picture) -> np.ndarray:
+        """A picture as the model takes it in: its tiles (n, h, w, 3), one where it is not cut."""
+        return self.fit.cut(self.pixels(picture)[None])
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether it reads pictures that are shown inside a conversation."""
+        return self.fit.interleaved
+
+    def _document(self, turns: Sequence[Turn]) -> Document:
+        return self.fit.document(self.text, turns)
+
+    def _asked(self, prompt: Prompt) -> tuple[Turn, ...]:
+        turns = prompt.turns or (Turn("user", ""),)
+        if turns[-1].role != "user":
+            raise DataError(
+                f"the last of {len(turns)} turns is the {turns[-1].role}'s",
+                fix="end with the user's turn: what it asks",
+            )
+        shown = sum(len(turn.pictures) for turn in turns)
+        if shown > len(prompt.images):
+            raise DataError(
+                f"the turns show {shown} pictures but {len(prompt.images)} are given",
+                fix="give every picture that a turn shows",
+            )
+        return turns
+
+    def _check_length(self, tokens: int, prompt: Prompt, fix: str) -> None:
+        pictures = len(prompt.images) * self.fit.each
+        inside = self.fit.inside(prompt.turns)
+        text_tokens = tokens - inside * self.fit.each
+        if inside:
+            fix += ", or show fewer pictures"
         if pictures + text_tokens > self.context:
             raise LengthError(
-                f"{len(prompt.images)} pictures of {self.fit.picture_tokens} tokens and text of "
+                f"{len(prompt.images)} pictures of {self.fit.each} tokens and text of "
                 f"{text_tokens} make {pictures + text_tokens}, more than the {self.context} of the "
                 "model's context",
                 where=self.name,
@@ -403,13 +435,3 @@ def _apart(scores: Sequence[float], options: Sequence[Sequence[str]]) -> list[li
     """Scores of all options, one after another, by whose they are."""
     left = iter(scores)
     return [[next(left) for _ in own] for own in options]
-
-
-def _asked(prompt: Prompt) -> tuple[Turn, ...]:
-    turns = prompt.turns or (Turn("user", ""),)
-    if turns[-1].role != "user":
-        raise DataError(
-            f"the last of {len(turns)} turns is the {turns[-1].role}'s",
-            fix="end with the user's turn: what it asks",
-        )
-    return turns

@@ -3,12 +3,13 @@
 Shapes: N pictures, H W pixels, C channels, Q picture tokens, D their width.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from seesay.data import images
 from seesay.model.rows import Context
 from seesay.predict.protocol import Prompt
 from seesay.records import Picture
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 class Pictures:
     """The pictures of some prompts, each decoded and encoded once, whoever asks about it.
 
+    Several documents of a prompt share the pictures in front; each shows anew what is inside it.
     `connect`: as the text side takes them in, else as patches.
     """
 
@@ -31,28 +33,40 @@ class Pictures:
             distinct.setdefault(_key(picture), picture)
         places = {key: place for place, key in enumerate(distinct)}
         self._places = [[places[_key(p)] for p in prompt.images] for prompt in prompts]
+        self._inside = [predictor.fit.inside(prompt.turns) for prompt in prompts]
+        self._tiles = images.num_tiles(predictor.fit.tiles)
         none = np.zeros((0, *predictor.fit.size, 3), np.uint8)
-        pixels = [predictor.pixels(picture)[None] for picture in distinct.values()]
+        pixels = [predictor.tiles(picture) for picture in distinct.values()]
         self._pixels_NHWC = np.concatenate([none, *pixels])
         pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
         with predictor.autocast():
             look = predictor.model.see if connect else predictor.model.look
             self._seen_NQD = look(pixels_NCHW.to(predictor.device), fused=predictor.fused)
 
-    def of(self, prompt: int) -> np.ndarray:
-        """The pixels of a prompt's pictures."""
-        return self._pixels_NHWC[self._places[prompt]]
+    def of(self, prompt: int, *, documents: int = 1) -> np.ndarray:
+        """The pixels of a prompt's pictures, for so many documents."""
+        return self._pixels_NHWC[self._shown(prompt, documents)]
 
-    def seen(self, prompts: Iterable[int]) -> torch.Tensor:
+    def seen(
+        self, prompts: Sequence[int], *, documents: Sequence[int] | None = None
+    ) -> torch.Tensor:
         """The pictures of these prompts, in order, as tokens of the text side's width."""
-        places = [place for prompt in prompts for place in self._places[prompt]]
+        counts = documents or [1] * len(prompts)
+        pairs = zip(prompts, counts, strict=True)
+        places = [place for prompt, count in pairs for place in self._shown(prompt, count)]
         return self._seen_NQD[torch.tensor(places, dtype=torch.long, device=self._seen_NQD.device)]
 
+    def _shown(self, prompt: int, documents: int) -> list[int]:
+        """Where the tiles stand of what a row of so many documents shows."""
+        own, n = self._places[prompt], self._tiles
+        front = len(own) - self._inside[prompt]
+        shown = own[:front] + own[front:] * documents
+        return [place * n + tile for place in shown for tile in range(n)]
 
     def context(self, prompts: Sequence[int]) -> Context:
         """The pictures of these prompts, in order, as what texts look at."""
         seen = self.seen(prompts)
-        row_N = [row for row, prompt in enumerate(prompts) for _ in self._places[prompt]]
+        row_N = [row for row, prompt in enumerate(prompts) for _ in self._shown(prompt, 1)]
         owner_N = torch.tensor(row_N, dtype=torch.long, device=seen.device)
         return Context.of(seen, owner_N, rows=len(prompts))
 

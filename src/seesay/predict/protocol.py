@@ -15,7 +15,8 @@ from seesay.records import Picture, Turn
 class Prompt:
     """What a predictor is asked: pictures, and turns that end with the user's.
 
-    No turns, or an empty last one, ask for a caption.
+    No turns, or an empty last one, ask for a caption. Pictures that no turn shows (`Turn.pictures`)
+    stand in front.
     """
 
     images: tuple[Picture, ...]

@@ -136,7 +136,7 @@ def hold_back(
     sides: dict[int, bool] = {}
     for source, examples, marks in zip(recipe.data.sources, given, _apart(given), strict=True):
         if source.path == "scenes":
-            held += drawn(source, seed=recipe.train.seed)
+            held += drawn(source, seed=recipe.train.seed, resolution=recipe.resolution)
             kept.append([])
             continue
         _choose(marks, share, recipe.train.seed, sides=sides, where=source.path)
@@ -199,13 +199,23 @@ def _real(path: Path) -> str:
     return os.path.realpath(path)
 
 
-def drawn(source: config.SourceConfig, *, seed: int, split: str = "dev", count: int = 200):
+def drawn(
+    source: config.SourceConfig,
+    *,
+    seed: int,
+    split: str = "dev",
+    count: int = 200,
+    resolution: int = config.DRAWN,
+) -> list[Example]:
     """Drawn examples of a split: captions, questions and pairs on `count` pictures."""
     from seesay import scenes
 
     world = scenes.World(seed=seed, split=split, objects=source.objects, language=source.language)
     made: list[Example] = []
     for index in range(count):
-        made += scenes.examples(world, index, questions=6, captions=1)
-        made += scenes.matches(world, index, n=2)
+        made += scenes.examples(world, index, questions=6, captions=1, resolution=resolution)
+        made += scenes.matches(world, index, n=2, resolution=resolution)
+        if source.bind:
+            shots = source.shots[1]
+            made.append(scenes.bound(world, index, shots=shots, resolution=resolution))
     return made

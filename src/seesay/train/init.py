@@ -19,7 +19,7 @@ from seesay.train.parts import near
 
 ALL = "all"
 # What of `data` goes with a tokenizer, and what with a whole model.
-_WITH_TEXT, _WITH_ALL = ("tokenizer", "vocabulary"), ("row_tokens", "fit")
+_WITH_TEXT, _WITH_ALL = ("tokenizer", "vocabulary"), ("row_tokens", "fit", "tiles")
 
 
 class Source(NamedTuple):

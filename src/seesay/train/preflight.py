@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seesay.data.collate import ROUND
 from seesay.model.contract import Model
+from seesay.model.rows import owners
 from seesay.records import Batch
 from seesay.train import optim
 from seesay.train.counting import Counted, counted
@@ -30,7 +31,7 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     learned, both into `run.facts`. The run's own weights and
     random state stay as they were.
     """
-    few = rows(batch, ROWS, run.stream.fit.picture_tokens).to(run.device)
+    few = rows(batch, ROWS, run.text.picture).to(run.device)
     model = copy.deepcopy(run.model).train()
     losses: list[float] = []
     devices = [run.device] if run.device.type == "cuda" else []
@@ -76,11 +77,14 @@ def arithmetic(run: "Run", batch: Batch, model: Model) -> dict[str, float]:
     }
 
 
-def rows(batch: Batch, count: int, picture_tokens: int) -> Batch:
+def rows(batch: Batch, count: int, picture_token: int) -> Batch:
     """The first rows of a batch, with their pictures, padding cut."""
     longest = 1 + int((batch.groups_BT[:count] >= 0).any(dim=0).nonzero().max())
     width = min(batch.tokens_BT.shape[1], -(-longest // ROUND) * ROUND)
-    pictures = int((batch.documents_BT[:count, :width] == 0).sum()) // picture_tokens
+    row_N = owners(
+        batch.tokens_BT, picture_token=picture_token, pictures=len(batch.pictures_NCHW)
+    )
+    pictures = int((row_N < count).sum())
     return batch.rows(slice(count), width=width, pictures=slice(pictures))
 
 

@@ -171,7 +171,8 @@ class Rehearsal:
             # What changes pictures and words at random changes no shape.
             data=replace(self.recipe.data, flip=False, turn=False, recolour=False, shift=0),
         )
-        fit = replace(setup.fit(recipe), size=DRAWN)
+        reads = self.model.interleaves
+        fit = replace(setup.fit(recipe), size=DRAWN, interleaved=reads)
         examples = [_examples(source.path, fit.row_tokens) for source in recipe.data.sources]
         stream = setup.stream(recipe, examples, self.text, fit, Ranks())
         fused = recipe.train.fused

@@ -2,14 +2,16 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from seesay import machine
-from seesay.config import DataConfig, Recipe
+from seesay.config import DataConfig, Recipe, SourceConfig
 from seesay.data import sources as files
 from seesay.data.augment import Augment
+from seesay.data.shots import ShotRows
 from seesay.data.stream import FileRows, Fit, SceneRows, Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
@@ -52,6 +54,7 @@ def prepare(
     place = machine.device(device)
     dtype = machine.precision(place, wish=WISHES[recipe.train.precision])
     model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
+    given_fit = replace(given_fit, interleaved=model.interleaves)
     losses.check(recipe.train.objectives, model.can, family=recipe.model.family)
     if resume:
         adapt.apply(model, recipe.train.tune)
@@ -87,6 +90,7 @@ def fit(recipe: Recipe) -> Fit:
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
+        tiles=recipe.data.grid,
         patches=patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
         about=_taught(recipe, "object"),
         spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
@@ -129,7 +133,7 @@ def _taught(recipe: Recipe, kind: str) -> bool:
 
 def _check_drawn(recipe: Recipe) -> None:
     """Drawn pictures are square: brought to another shape, all must be there that words say."""
-    (height, width), fit = recipe.model.vision.size, recipe.data.fit
+    (height, width), fit = recipe.picture_size, recipe.data.fit
     if height == width or not any(source.path == "scenes" for source in recipe.data.sources):
         return
     if fit == "crop" or (fit == "pad" and recipe.train.patch_weight):
@@ -172,6 +176,8 @@ def learn_text(
                 texts += _texts(
                     scenes.examples(world, index, questions=8, captions=2, resolution=16)
                 )
+            for index in range(SCENES_READ if source.bind else 0):
+                texts += _texts([scenes.bound(world, index, shots=0, resolution=16)])
     return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)
 
 
@@ -205,6 +211,7 @@ def stream(
         )
         for source, given in zip(data.sources, examples, strict=True)
     ]
+    rows = [_with_shots(*each, fit) for each in zip(rows, data.sources, strict=True)]
     return Stream(
         rows,
         config=data,
@@ -214,6 +221,21 @@ def stream(
         rank=ranks.rank,
         ranks=ranks.total,
     )
+
+
+def _with_shots(
+    rows: SceneRows | FileRows, source: SourceConfig, fit: Fit
+) -> SceneRows | FileRows | ShotRows:
+    """A source's rows, some behind shots where it asks for that."""
+    if not source.shots[1]:
+        return rows
+    if not (fit.interleaved and fit.spoken):
+        raise RecipeError(
+            f"{source.shots[1]} shots are asked for, but this model reads no pictures among words",
+            where="data.sources",
+            fix="leave out shots, or train the family prefix, cross or recurrent by `caption`",
+        )
+    return ShotRows(rows, config=source)
 
 
 def describe(run: Run) -> str:
@@ -226,6 +248,6 @@ def describe(run: Run) -> str:
     kind = str(run.dtype).removeprefix("torch.")
     return (
         f"{parameters}, vocabulary {len(run.text)}, "
-        f"{run.stream.fit.picture_tokens} tokens a picture; {run.device} in {kind} "
+        f"{run.stream.fit.each} tokens a picture; {run.device} in {kind} "
         f"(matmul {peak:.0f} GFLOP/s measured)"
     )
