@@ -7,15 +7,19 @@ from torch import nn
 
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError, nearest
-from seesay.model import blocks, cross, dual, fusion, parts, prefix, recurrent, single
+from seesay.model import alone, blocks, cross, dual, fusion, parts, prefix, recurrent, single
 from seesay.model.contract import Model
 
 
 class Family(NamedTuple):
-    """How a family is built, and how many positions one picture takes among its words."""
+    """How a family is built, and how many positions one picture takes among its words.
+
+    passing: its blocks begin as the identity (see `blocks.initialise`).
+    """
 
     build: Callable[..., Model]
     picture_tokens: Callable[[ModelConfig], int]
+    passing: bool = True
 
 
 def _one(config: ModelConfig) -> int:
@@ -24,6 +28,8 @@ def _one(config: ModelConfig) -> int:
 
 
 FAMILIES: dict[str, Family] = {
+    # A class token that sees nothing at first would teach itself to see nothing for ever.
+    "vision": Family(alone.build, _one, passing=False),
     "recurrent": Family(recurrent.build, _one),
     "dual": Family(dual.build, _one),
     "single": Family(single.build, _one),
@@ -45,7 +51,7 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
         model.patch_head = nn.Linear(config.vision.width, patch)
     if things:
         model.object_head = nn.Linear(config.text.width, things)
-    blocks.initialise(model)
+    blocks.initialise(model, passing=_family(config).passing)
     return model
 
 

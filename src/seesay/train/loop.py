@@ -27,6 +27,7 @@ from seesay.train.meter import Meter
 from seesay.train.parallel import Ranks
 from seesay.train.parts import Parts
 from seesay.train.progress import Progress
+from seesay.train.self_distillation import SelfDistillation
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class Run:
     clock: state.Clock = field(default_factory=state.Clock)
     sample: Callable[[Model], Mapping[str, str]] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    teacher: SelfDistillation | None = None
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """The precision matrices are multiplied in."""
@@ -90,7 +92,11 @@ class Loop:
         self.average = optim.Average(run.model, settings.ema) if settings.ema else None
         if resume is not None:
             run.clock = state.load(
-                resume, model=run.model, optimizers=self.optimizers, average=self.average
+                resume,
+                model=run.model,
+                optimizers=self.optimizers,
+                average=self.average,
+                teacher=run.teacher,
             )
         self.begin = time.perf_counter() - run.clock.seconds
         if settings.compile:
@@ -163,6 +169,8 @@ class Loop:
     def _set_rate(self) -> float:
         settings, progress = self.settings, self.done(self.run.clock.step)
         self.parts.hold(progress)
+        if self.run.teacher is not None:
+            self.run.teacher.progress = progress
         factor = optim.schedule(
             progress,
             warmup=settings.warmup,
@@ -189,6 +197,8 @@ class Loop:
             optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.run.model)
+        if self.run.teacher is not None:
+            self.run.teacher.follow(self.run.model)
         return norm
 
     def between(self) -> None:
@@ -199,7 +209,10 @@ class Loop:
         if self.progress is not None and step % settings.log_every == 0:
             # No message here: only the first process logs.
             counts = {"trained": self.parts.now, "parameters": self.parts.total}
-            self.progress.row(self.meter.row(self._planned(step)) | counts)
+            row = self.meter.row(self._planned(step)) | counts
+            self.progress.row(row)
+            if self.run.teacher is not None and (warning := self.run.teacher.warning(row)):
+                self.progress.say(warning)
         if self.elapsed() - self.last_sample > settings.sample_every:
             self.last_sample = self.elapsed()
             self._say_sample()

@@ -18,6 +18,7 @@ from seesay.model.contract import Embedder, Model, Said
 from seesay.model.reader import Reader
 from seesay.model.rows import SLOTS, Asked, Context, owners
 from seesay.records import Batch
+from seesay.train import self_distillation
 
 if TYPE_CHECKING:
     from seesay.train.loop import Run
@@ -236,11 +237,17 @@ def _mask(step: Step) -> int:
     return step.run.text.mask
 
 
+def self_distill(step: Step) -> Tensor:
+    """What a teacher, the pupil's running average, sees in other views of the same picture."""
+    assert step.run.teacher is not None
+    return step.run.teacher.loss(step)
+
+
 def patches(step: Step) -> Tensor:
     """What is in each patch of a drawn picture, where that is known (`train.patch_weight`)."""
     assert step.model.patch_head is not None and step.batch.labels_NAP is not None
     return objectives.attributes(
-        step.model.patch_head(step.patches),
+        step.model.patch_head(step.model.gridded(step.patches)),
         step.batch.labels_NAP,
         classes=step.run.recipe.model.patch_classes,
     )
@@ -253,6 +260,7 @@ OBJECTIVES: dict[str, tuple[Callable[[Step], Tensor], str]] = {
     "matching": (matching, "match"),
     "masked_lm": (masked_lm, "fill"),
     "fill": (fill, "fill"),
+    self_distillation.NAME: (self_distill, "distill"),
 }
 # Those that need conversations, and those that need texts to hold against pictures.
 SPOKEN, CLAIMED = {"caption", "fill"}, {"contrastive", "matching", "masked_lm"}

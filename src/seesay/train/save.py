@@ -36,6 +36,7 @@ def write(
             optimizers=optimizers,
             average=average,
             clock=run.clock,
+            teacher=run.teacher,
         )
 
     kept = run.out / "checkpoints"
@@ -48,7 +49,13 @@ def write(
 
 
 def averaged(run: "Run", average: optim.Average | None):
-    """The model that is saved: averaged weights where there are such, LoRA merged into the rest."""
+    """The model that is saved: averaged weights where there are such, LoRA merged into the rest.
+
+    Of a pupil and its teacher, the teacher, which is the better one throughout (arXiv:2104.14294,
+    figure 6).
+    """
+    if run.teacher is not None:
+        return adapt.merged(run.teacher.model)
     if average is None:
         return adapt.merged(run.model)
     model = copy.deepcopy(run.model)

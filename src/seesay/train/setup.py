@@ -16,7 +16,7 @@ from seesay.errors import RecipeError
 from seesay.model import adapt, families
 from seesay.model.parts import patch_grid
 from seesay.records import Example
-from seesay.train import init, losses, parallel
+from seesay.train import init, losses, parallel, self_distillation
 from seesay.train.loop import Run
 from seesay.train.parts import Parts
 
@@ -78,6 +78,7 @@ def prepare(
         fused=place.type != "cpu" if fused is None else fused,
         ranks=ranks,
     )
+    run.teacher = self_distillation.begin(run.model, recipe)
     parts = Parts(run.model, recipe.train)
     run.facts |= {"parameters": parts.total, "trained": parts.trained}
     run.facts["machine"] = machine.describe().cpu

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from seesay.errors import CheckpointError
 from seesay.model import checkpoint
 from seesay.train.optim import Average
+from seesay.train.self_distillation import SelfDistillation
 
 _FIX = "resume with the recipe the run was started with"
 # What each optimiser keeps of a parameter.
@@ -38,6 +39,7 @@ def save(
     optimizers: list[torch.optim.Optimizer],
     average: Average | None,
     clock: Clock,
+    teacher: SelfDistillation | None = None,
 ) -> None:
     """Write `resume/` into a checkpoint folder being made."""
     folder.mkdir()
@@ -48,6 +50,8 @@ def save(
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     if average is not None:
         tensors |= {f"average.{name}": value for name, value in average.weights.items()}
+    if teacher is not None:
+        tensors |= {f"teacher.{name}": value for name, value in teacher.state().items()}
     checkpoint.save_tensors(folder / "state.safetensors", tensors)
     stored = {
         "clock": asdict(clock),
@@ -63,6 +67,7 @@ def load(
     model: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     average: Average | None,
+    teacher: SelfDistillation | None = None,
 ) -> Clock:
     """Put back what `save` wrote.
 
@@ -93,6 +98,8 @@ def load(
         average.count = count
         device = next(model.parameters()).device
         average.weights = {name: value.to(device) for name, value in average.weights.items()}
+    if teacher is not None:
+        teacher.restore(_under(tensors, "teacher."), where=where)
     torch.set_rng_state(tensors["random.cpu"])
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])
