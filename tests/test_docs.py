@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seesay import cli, config, tuning
+from seesay import cli, config, tuning, views
 from seesay.data import columns, decode, tables
 from seesay.errors import SeesayError
 from seesay.model import checkpoint
@@ -21,12 +21,14 @@ SECTIONS = {
     "[model.vision]": config.VisionConfig,
     "[model.connector]": config.ConnectorConfig,
     "[model.text]": config.TextConfig,
+    "[model.head]": views.HeadConfig,
     "[data]": config.DataConfig,
     "[[data.sources]]": config.SourceConfig,
     "[[data.stages]]": config.StageConfig,
     "[train]": config.TrainConfig,
     "[[train.parts]]": tuning.PartConfig,
     "[train.tune]": tuning.TuneConfig,
+    "[train.self_distill]": views.SelfDistillConfig,
 }
 PARTS = tuple(SECTIONS.values())
 

@@ -70,7 +70,7 @@ def matching(logits: Float[Tensor, " M"], truth: Int[Tensor, " M"]) -> Float[Ten
 def self_distillation(
     pupil: Float[Tensor, "V N K"], teacher: Float[Tensor, "G N K"]
 ) -> Float[Tensor, ""]:
-    """Mean −Σ p_teacher log p_pupil over pairs of unlike views (DINO, arXiv:2104.14294, equation 3).
+    """Mean −Σ p_teacher log p_pupil over pairs of unlike views (DINO, arXiv:2104.14294, eq. 3).
 
     Of the pupil, scores over its temperature; of the teacher, probabilities. The pupil's first
     views are the teacher's, and none is held against itself.

@@ -1,4 +1,4 @@
-"""What a recipe says of self-distillation: views of a picture, temperatures, the teacher, its head."""
+"""What a recipe says of self-distillation: views of a picture, the teacher, the head."""
 
 from typing import Annotated
 
@@ -35,14 +35,14 @@ class SelfDistillConfig:
     local_area: Areas = (0.05, 0.4)
     local_size: Count = 0
     # Of a view's width and height, how unlike they may be.
-    aspect: Annotated[float, Field(ge=1, le=10)] = 4 / 3
+    aspect: Annotated[float, Field(ge=1, le=10)] = 1.33
     # Shares of the views that are changed so.
     flip: Share = 0.5
     jitter: Share = 0.8
     grey: Share = 0.2
     blur: Share = 0.5
-    # How far jitter goes: light, contrast and colourfulness by a factor of 1 ± so much, hue by a
-    # share of the circle.
+    # How far jitter goes: light by ± so much, contrast and colourfulness by a factor of 1 ± so
+    # much, hue by ± a share of the circle.
     light: Share = 0.4
     contrast: Share = 0.4
     colourfulness: Share = 0.2

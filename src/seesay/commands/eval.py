@@ -47,7 +47,8 @@ def evaluate(
         templates: Tell classes by embedding them in this sentence, with {} for the class, or in
             each line of this file. Repeat for each; their vectors are averaged.
         dev: Other labelled data in the same layout, to learn from without training: the threshold
-            of moderate; for classify, the nearest mean of a class and a linear probe.
+            of moderate; for classify, the nearest mean of a class, the nearest pictures and a
+            linear probe. Of scenes asked as classify, it is drawn by itself.
         shots: Only so many examples of each class from --dev, drawn by --seed.
         rerank: In retrieve, rank so many of the nearest anew by reading picture and text together,
             where a model can do both.
@@ -69,9 +70,12 @@ def evaluate(
         quiet=quiet,
     )
     examples = read(data, limit=limit)
+    known = read(dev, limit=None) if dev not in (None, "scenes") else ()
+    if task == "classify" and (dev or data) == "scenes":
+        known = measure.labels_of_scenes(seed=seed)
     how = How(
         templates=measure.templates(templates or ()),
-        dev=read(dev, limit=None) if dev else (),
+        dev=known,
         shots=shots or 0,
         rerank=rerank or 0,
     )

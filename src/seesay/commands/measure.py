@@ -132,15 +132,22 @@ def examples(
 
 
 def _drawn(task: str | None, *, seed: int) -> list[Example]:
-    """Drawn examples; boxes are only asked for where they are wanted."""
+    """Drawn examples; boxes and classes are only asked for where they are wanted."""
     from seesay import scenes
 
+    if task == "classify":
+        return auto.drawn_classes(config.SourceConfig(), seed=seed, split="test")
     if task == "ground":
         world, kinds = scenes.World(seed=seed, split="test"), {"ground": 1.0}
         drawn = [scenes.examples(world, i, captions=0, kinds=kinds) for i in range(BOXED)]
         return [example for several in drawn for example in several]
     every = auto.drawn(config.SourceConfig(), seed=seed, split="test")
     return recast(every, task) if task else every
+
+
+def labels_of_scenes(*, seed: int) -> list[Example]:
+    """Drawn pictures whose classes may be learned from."""
+    return auto.labels_of_scenes(config.SourceConfig(), seed=seed)
 
 
 def _read_for(
@@ -184,11 +191,16 @@ def templates(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def report(
-    run: Run, parts: Mapping[str, Sequence[Example]], *, json: bool, quiet: bool
+    run: Run,
+    parts: Mapping[str, Sequence[Example]],
+    *,
+    json: bool,
+    quiet: bool,
+    how: How | None = None,
 ) -> Evaluation:
     """Measure a run's saved model; leave eval.json, report.html and the model card's scores."""
     predictor = predict.load(run.out, device=run.device.type, precision="auto")
-    made = measure(predictor, parts, quiet=quiet)
+    made = measure(predictor, parts, quiet=quiet, how=how)
     write_report(made, run.out, path=run.out / "report.html")
     _replace(run.out / "eval.json", json_format.dumps(made.as_dict(), indent=2))
     page = checkpoint.find(run.out) / "README.md"

@@ -66,8 +66,12 @@ def resized(
 
 
 def jittered(x: Float[Tensor, "M C h w"], *, how: SelfDistillConfig) -> Float[Tensor, "M C h w"]:
-    """Light, contrast and colourfulness by a factor each, hue turned about the axis of greys."""
-    x = (x * _factors(x, how.light)).clamp(0, 1)
+    """Light moved, contrast and colourfulness by a factor each, hue turned about the greys.
+
+    Light is added, as in SimCLR (arXiv:2002.05709): a factor would leave a black ground black, and
+    what is behind things the easiest of all to agree on.
+    """
+    x = (x + _factors(x, how.light) - 1).clamp(0, 1)
     middle = luma(x).mean(dim=(2, 3), keepdim=True)
     x = torch.lerp(middle.expand_as(x), x, _factors(x, how.contrast)).clamp(0, 1)
     x = torch.lerp(luma(x).expand_as(x), x, _factors(x, how.colourfulness)).clamp(0, 1)

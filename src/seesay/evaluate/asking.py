@@ -157,7 +157,8 @@ class Asker:
             return prototypes.zero_shot(classes, [self.vectors.texts(several) for several in texts])
         shots = prototypes.shots(test.dev, classes, count=how.shots, seed=test.seed)
         pictures = [prototypes.single(e.images, where=str(e.origin)) for e in shots]
-        return _LEARNED[self.way](classes, self.vectors.of(pictures), [example.answer for example in shots])
+        labels = [example.answer for example in shots]
+        return _LEARNED[self.way](classes, self.vectors.of(pictures), labels)
 
     def _likeliest(self, options: Sequence[str], chances: np.ndarray) -> Reply:
         chances = checked(chances, options)

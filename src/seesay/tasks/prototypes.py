@@ -1,6 +1,7 @@
 """Prototypes: classes as vectors, from sentences that name them or from labelled examples.
 
-For models that embed pictures, and, where sentences name the classes, texts in the same space. Shapes: C classes, M examples, V width.
+For models that embed pictures, and, where sentences name the classes, texts in the same space.
+Shapes: C classes, M examples, V width.
 """
 
 from collections import defaultdict

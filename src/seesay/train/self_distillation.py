@@ -16,7 +16,7 @@ from torch import Tensor
 from seesay import objectives
 from seesay.config import Recipe
 from seesay.data import crops
-from seesay.errors import RecipeError
+from seesay.errors import CheckpointError, RecipeError
 from seesay.model import checkpoint
 from seesay.model.alone import Vision
 from seesay.model.contract import Model
@@ -108,7 +108,15 @@ class SelfDistillation:
         """
         held = {k.removeprefix("model."): v for k, v in tensors.items() if k != "centre"}
         checkpoint.fill(self.model, held, where=where)
-        self.centre_K = tensors["centre"].to(self.centre_K.device)
+        centre = tensors.get("centre", torch.empty(0))
+        if centre.shape != self.centre_K.shape:
+            raise CheckpointError(
+                f"the saved centre is of {len(centre)} prototypes, this teacher's of "
+                f"{len(self.centre_K)}",
+                where=where,
+                fix="resume with the recipe the run was started with",
+            )
+        self.centre_K = centre.to(self.centre_K.device)
 
     def warning(self, row: Mapping[str, Any]) -> str | None:
         """What is to be said of a log row, once: that the teacher says the same of all pictures."""
@@ -119,15 +127,13 @@ class SelfDistillation:
             return None
         self._warned = True
         uniform = row["teacher_uniform"] < row["teacher_entropy"]
-        how, mend = (
-            ("nearly uniform", "lower teacher_temperatures")
-            if uniform
-            else ("always one prototype", "lower the centre's memory, or raise teacher_temperatures")
-        )
+        how, mend = "always one prototype", "lower the centre's memory, or raise its temperatures"
+        if uniform:
+            how, mend = "nearly uniform", "lower its temperatures"
         return (
             f"warning: collapsed: the teacher tells pictures apart by {tells:.3f} of {most:.2f} "
             f"nats, its output is {how} (entropy {row['teacher_entropy']:.2f}, "
-            f"{row['teacher_uniform']:.2f} from uniform): {mend} in train.self_distill"
+            f"{row['teacher_uniform']:.2f} from uniform): {mend} (train.{NAME})"
         )
 
 

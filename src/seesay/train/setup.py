@@ -151,7 +151,9 @@ def read(config: DataConfig) -> list[Sequence[Example]]:
 
 
 def learn_text(recipe: Recipe, examples: Sequence[Sequence[Example]]) -> Text:
-    """A tokenizer trained on the data's own words."""
+    """A tokenizer trained on the data's own words; of none, for a family without."""
+    if not families.words(recipe.model):
+        return learn((), kind="character")
     texts: list[str] = []
     for source, given in zip(recipe.data.sources, examples, strict=True):
         texts += _texts(given)
