@@ -1,4 +1,4 @@
-"""Self-distillation: the paper's loss, a teacher that follows, and a run that goes on to the bit."""
+"""Self-distillation: the paper's loss, a teacher that follows, a run that goes on to the bit."""
 
 import math
 from dataclasses import replace
