@@ -1,6 +1,6 @@
 """What a recipe says of self-distillation: views of a picture, the teacher, the head."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field
@@ -51,8 +51,11 @@ class SelfDistillConfig:
     temperature: Positive = 0.1
     teacher_temperatures: tuple[Positive, Positive] = (0.04, 0.04)
     warmup: Share = 0.1
-    # The teacher's memory at first, which rises to 1, and its centre's.
+    # The teacher's memory at first, which rises to 1.
     momentum: Memory = 0.996
+    # What keeps its outputs apart: a centre, with this memory, is taken from its scores; or they
+    # are shared out evenly over each batch.
+    balance: Literal["centre", "sinkhorn"] = "centre"
     centre: Decay = 0.9
 
     @pydantic.model_validator(mode="after")

@@ -43,7 +43,7 @@ def halves(tmp_path, source="scenes", **said):
         pass
 
     def counted(*given):
-        if len(seen) == 6:
+        if len(seen) == 6 * settings.train.accumulate:
             raise Stop
         seen.append(1)
         return plain(*given)
@@ -57,10 +57,12 @@ def halves(tmp_path, source="scenes", **said):
     return whole, broken
 
 
-@pytest.mark.parametrize("source", ["scenes", "folder"])
-def test_six_steps_and_six_are_twelve(tmp_path, folder, source):
+@pytest.mark.parametrize(("source", "balance"), [("scenes", "centre"), ("folder", "sinkhorn")])
+def test_six_steps_and_six_are_twelve(tmp_path, folder, source, balance):
     """Pupil, teacher, its batch norms, its centre, the dice of the views: bit for bit."""
-    whole, broken = halves(tmp_path, folder if source == "folder" else "scenes")
+    views = {**VIEWS, "balance": balance}
+    place = folder if source == "folder" else "scenes"
+    whole, broken = halves(tmp_path, place, views=views, accumulate=2)
     state = runs.state(whole.out)
     assert runs.differing(state, runs.state(broken.out)) == []
     names = {name for name in state if name.startswith("teacher.")}
@@ -103,6 +105,20 @@ def test_the_teacher_follows_by_a_cosine(tmp_path):
     torch.testing.assert_close(teacher.model.vision.class_token, own + 0.1)
     torch.testing.assert_close(teacher.centre_K, torch.full((12,), 0.2))
     assert teacher._means == []
+
+
+def test_outputs_are_shared_out_over_a_batch():
+    """Sinkhorn-Knopp: rows are probabilities, columns weigh alike, the order of likings stays."""
+    torch.manual_seed(0)
+    liked = torch.randn(40, 5)
+    liked[:, 0] += 2.0
+    made = self_distillation.shared_out(liked, rounds=50)
+    torch.testing.assert_close(made.sum(dim=1), torch.ones(40))
+    torch.testing.assert_close(made.sum(dim=0), torch.full((5,), 8.0), atol=1e-3, rtol=0)
+    # Of two pictures, which likes a prototype better than another is as before.
+    odds = (made[:, 0] / made[:, 1]).log() - (liked[:, 0] - liked[:, 1])
+    torch.testing.assert_close(odds, odds[:1].expand(40), atol=1e-3, rtol=0)
+    assert torch.isfinite(self_distillation.shared_out(1000 * liked)).all()
 
 
 def test_what_is_logged_shows_a_collapse():

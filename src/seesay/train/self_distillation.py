@@ -78,11 +78,17 @@ class SelfDistillation:
         with torch.no_grad():
             taught_MK = self.model(large, fused=step.fused).float()
             self._means.append(taught_MK.mean(dim=0))
-            aims_MK = ((taught_MK - self.centre_K) / self.temperature).softmax(dim=-1)
+            aims_MK = self._aims(taught_MK)
             step.facts |= told(aims_MK)
         pupil_VNK = rearrange(torch.cat(said), "(V N) K -> V N K", N=len(pictures))
         aims_GNK = rearrange(aims_MK, "(G N) K -> G N K", N=len(pictures))
         return objectives.self_distillation(pupil_VNK / how.temperature, aims_GNK)
+
+    def _aims(self, taught_MK: Tensor) -> Tensor:
+        """What the pupil is to say: probabilities."""
+        if self.how.balance == "sinkhorn":
+            return shared_out(taught_MK / self.temperature)
+        return ((taught_MK - self.centre_K) / self.temperature).softmax(dim=-1)
 
     @torch.no_grad()
     def follow(self, pupil: Model) -> None:
@@ -135,6 +141,18 @@ class SelfDistillation:
             f"nats, its output is {how} (entropy {row['teacher_entropy']:.2f}, "
             f"{row['teacher_uniform']:.2f} from uniform): {mend} (train.{NAME})"
         )
+
+
+def shared_out(scores_MK: Tensor, *, rounds: int = 3) -> Tensor:
+    """Probabilities under which all prototypes are wanted alike (Sinkhorn-Knopp; SwAV,
+    arXiv:2006.09882, equation 3; in DINO's place of the centre, appendix D).
+
+    Over the views of this batch and process.
+    """
+    log_MK = scores_MK
+    for _ in range(rounds):
+        log_MK = log_MK.log_softmax(dim=0).log_softmax(dim=1)
+    return log_MK.exp()
 
 
 def told(aims_MK: Tensor) -> dict[str, Tensor]:
