@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seesay import cli, config, tuning
+from seesay import cli, config, tuning, views
 from seesay.data import columns, decode, tables
 from seesay.errors import SeesayError
 from seesay.model import checkpoint
@@ -21,6 +21,7 @@ SECTIONS = {
     "[model.vision]": config.VisionConfig,
     "[model.connector]": config.ConnectorConfig,
     "[model.text]": config.TextConfig,
+    "[model.head]": views.HeadConfig,
     "[data]": config.DataConfig,
     "[[data.sources]]": config.SourceConfig,
     "[[data.stages]]": config.StageConfig,
@@ -28,6 +29,7 @@ SECTIONS = {
     "[[train.parts]]": tuning.PartConfig,
     "[train.tune]": tuning.TuneConfig,
     "[train.teacher]": tuning.TeacherConfig,
+    "[train.self_distill]": views.SelfDistillConfig,
 }
 PARTS = tuple(SECTIONS.values())
 

@@ -28,6 +28,7 @@ from seesay.overlay import load as load
 from seesay.overlay import override as override
 from seesay.overlay import shipped as shipped
 from seesay.tuning import PartConfig, TeacherConfig, TuneConfig
+from seesay.views import HeadConfig, SelfDistillConfig
 
 # The least side of drawn pictures that a model is measured on.
 DRAWN = 64
@@ -57,6 +58,8 @@ class VisionConfig:
     patch: Size = 8
     stem_widths: Annotated[tuple[Size, ...], Field(min_length=1, max_length=8)] = (32, 64, 128)
     stem_residuals: tuple[Count, ...] = (1, 1, 1)
+    # Of a `vit`: one more token before the patches, which sums the picture up.
+    class_token: bool = False
     activation: Activation = "relu_squared"
     norms: Norm = "plain"
     head_norm: NormOrNone = "plain"
@@ -75,6 +78,8 @@ class VisionConfig:
         widths, residuals = len(self.stem_widths), len(self.stem_residuals)
         if widths != residuals:
             raise ValueError(f"{widths} stem_widths but {residuals} stem_residuals: give one each")
+        if self.kind == "resnet" and self.class_token:
+            raise ValueError("a resnet has no class_token: only a vit has")
         if self.kind == "resnet" and 0 in self.stem_residuals[1:]:
             raise ValueError("a resnet's stage without a block cannot halve the grid: of "
                              "stem_residuals, only the first may be 0")  # fmt: skip
@@ -160,6 +165,7 @@ class ModelConfig:
     vision: VisionConfig = field(default_factory=VisionConfig)
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)
@@ -308,6 +314,7 @@ class TrainConfig:
     sample_every: Annotated[float, Field(ge=0)] = 30.0
     save_every: Annotated[float, Field(ge=0)] = 60.0
     tensorboard: bool = False
+    self_distill: SelfDistillConfig = field(default_factory=SelfDistillConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     parts: tuple[PartConfig, ...] = ()

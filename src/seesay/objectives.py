@@ -1,7 +1,7 @@
 """Objectives: pure functions of tensors.
 
 Shapes: M positions with a target or texts, B pictures, Y vocabulary, N pictures or positions, A
-attributes, P patches or objects, C classes of all attributes together.
+attributes, P patches or objects, C classes of all attributes together, G V views, K prototypes.
 """
 
 from collections.abc import Sequence
@@ -83,3 +83,19 @@ def matching(logits: Float[Tensor, " M"], truth: Int[Tensor, " M"]) -> Float[Ten
     """Mean −log p(whether a text is true of its pictures) (ViLBERT, arXiv:1908.02265), in nats."""
     loss = F.binary_cross_entropy_with_logits(logits.float(), truth.float(), reduction="sum")
     return loss / max(1, len(truth))
+
+
+def self_distillation(
+    pupil: Float[Tensor, "V N K"], teacher: Float[Tensor, "G N K"]
+) -> Float[Tensor, ""]:
+    """Mean −Σ p_teacher log p_pupil over pairs of unlike views (DINO, arXiv:2104.14294, eq. 3).
+
+    Of the pupil, scores over its temperature; of the teacher, probabilities. The pupil's first
+    views are the teacher's, and none is held against itself.
+    """
+    log_VNK = pupil.float().log_softmax(dim=-1)
+    views, shown = len(log_VNK), len(teacher)
+    # Over the pupil's views first: they are many.
+    every = (teacher * log_VNK.sum(dim=0)).sum()
+    same = (teacher * log_VNK[:shown]).sum()
+    return (same - every) / (shown * (views - 1) * teacher.shape[1])

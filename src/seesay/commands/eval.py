@@ -49,8 +49,8 @@ def evaluate(
         templates: Tell classes by embedding them in this sentence, with {} for the class, or in
             each line of this file. Repeat for each; their vectors are averaged.
         dev: Other labelled data in the same layout (or `scenes`), to learn from without training:
-            the threshold of moderate; for classify, the nearest mean of a class and a linear probe;
-            and what --shots shows.
+            the threshold of moderate; for classify, the nearest mean of a class, the nearest
+            pictures and a linear probe (of scenes, it is drawn by itself); and what --shots shows.
         shots: Show so many examples from --dev, with their answers, before each that is asked, by
             --seed. Where a model embeds, so many of each class are learned from.
         retrieve: A run or checkpoint of a model that embeds (CLIP): the examples shown are those
@@ -81,9 +81,12 @@ def evaluate(
         quiet=quiet,
     )
     examples = read(data, limit=limit)
+    known = read(dev, limit=None, split="dev") if dev else ()
+    if task == "classify" and (dev or data) == "scenes":
+        known = measure.labels_of_scenes(seed=seed)
     how = How(
         templates=measure.templates(templates or ()),
-        dev=read(dev, limit=None, split="dev") if dev else (),
+        dev=known,
         shots=shots or 0,
         rerank=rerank or 0,
         nearest=predict.load(retrieve, precision="auto") if retrieve else None,

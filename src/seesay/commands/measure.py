@@ -150,9 +150,11 @@ def _bound(shots: int | None, *, seed: int, split: str, resolution: int) -> list
 
 
 def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[Example]:
-    """Drawn examples; boxes are only asked for where they are wanted."""
+    """Drawn examples; boxes and classes are only asked for where they are wanted."""
     from seesay import scenes
 
+    if task == "classify":
+        return auto.drawn_classes(config.SourceConfig(), seed=seed, split="test")
     if task == "ground":
         world, kinds = scenes.World(seed=seed, split=split), {"ground": 1.0}
         drawn = [
@@ -162,6 +164,11 @@ def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[
         return [example for several in drawn for example in several]
     every = auto.drawn(config.SourceConfig(), seed=seed, split=split, resolution=resolution)
     return recast(every, task) if task else every
+
+
+def labels_of_scenes(*, seed: int) -> list[Example]:
+    """Drawn pictures whose classes may be learned from."""
+    return auto.labels_of_scenes(config.SourceConfig(), seed=seed)
 
 
 def _read_for(
@@ -205,11 +212,16 @@ def templates(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def report(
-    run: Run, parts: Mapping[str, Sequence[Example]], *, json: bool, quiet: bool
+    run: Run,
+    parts: Mapping[str, Sequence[Example]],
+    *,
+    json: bool,
+    quiet: bool,
+    how: How | None = None,
 ) -> Evaluation:
     """Measure a run's saved model; leave eval.json, report.html and the model card's scores."""
     predictor = predict.load(run.out, device=run.device.type, precision="auto")
-    made = measure(predictor, parts, quiet=quiet)
+    made = measure(predictor, parts, quiet=quiet, how=how)
     write_report(made, run.out, path=run.out / "report.html")
     _replace(run.out / "eval.json", json_format.dumps(made.as_dict(), indent=2))
     page = checkpoint.find(run.out) / "README.md"

@@ -94,10 +94,13 @@ def _run(
     """Read the data, train and measure, as a recipe's table says."""
     from seesay import train as training
     from seesay.commands import measure
+    from seesay.evaluate import How
+    from seesay.model import families
     from seesay.train import auto, parallel
 
     plan, examples = auto.settle(table, say=say)
     trained, held = auto.hold_back(plan, examples, share=HELD_BACK, say=say)
+    known = auto.labelled(plan, trained)
     held = auto.readable(auto.some(held, MEASURED, seed=plan.train.seed), say=say)
     try:
         run = training.train(
@@ -112,8 +115,12 @@ def _run(
         if parallel.talks():
             say_how_to_resume(out)
         return 130
-    if run.ranks.first:
-        measure.report(run, {"": held}, json=json, quiet=quiet)
+    if not families.words(plan.model):
+        held = [example for example in held if example.task == "classify"] if known else []
+    if run.ranks.first and held:
+        measure.report(run, {"": held}, json=json, quiet=quiet, how=How(dev=known))
+    elif run.ranks.first:
+        say("not measured: the data has no classes that a model without words can be measured by")
     return None
 
 

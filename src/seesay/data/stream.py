@@ -102,7 +102,7 @@ class SceneRows:
         )
         claimed = self._claims(world, index, rules)
         silent = not self.fit.spoken or (not rules.questions and not rules.captions)
-        if silent and (claimed or self.fit.patches is not None):
+        if not self.fit.spoken or (silent and (claimed or self.fit.patches is not None)):
             # The golden ratio spreads any share evenly over indices.
             grey = stage is not None and index * 0.6180339887498949 % 1 < stage.grey
             picture = scenes.picture(world, index, resolution=max(self.fit.whole))

@@ -108,6 +108,7 @@ def _passes(test: Test) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "", ("embed",) if by_text else test.task.ASK
     if test.name == "classify" and test.dev:
         yield "mean", ("mean",)
+        yield "knn", ("knn",)
         yield "probe", ("probe",)
 
 

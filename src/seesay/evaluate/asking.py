@@ -30,6 +30,13 @@ class Change(Protocol):
 
 _Anything = TypeVar("_Anything")
 
+# What tells classes once it has seen some of each.
+_LEARNED = {
+    "mean": prototypes.means,
+    "knn": prototypes.neighbours,
+    "probe": prototypes.probe,
+}
+
 
 @dataclass(slots=True)
 class Meter:
@@ -55,8 +62,8 @@ class Asker:
 
     Args:
         ways: how, the best first. `answer`, `choose`, `embed` (the class whose text is nearest),
-            or, with labelled examples in `how.dev`, `mean` (the nearest mean of a class) and
-            `probe` (a linear probe).
+            or, with labelled examples in `how.dev`, `mean` (the nearest mean of a class), `knn`
+            (the nearest pictures' votes) and `probe` (a linear probe).
     """
 
     def __init__(
@@ -73,7 +80,7 @@ class Asker:
         self.batch, self.meter, self.ways = batch, meter, ways
         self.way, self.threshold = "", 0.5
         self.notes: dict[str, str] = {}
-        self._heads: dict[tuple[str, ...], prototypes.Head] = {}
+        self._heads: dict[tuple[str, ...], prototypes.Head | prototypes.Neighbours] = {}
 
     def begin(self) -> tuple[list[Reply], Sections]:
         """Replies to every example, by the best way that model and examples allow."""
@@ -165,21 +172,21 @@ class Asker:
             for own, vector in zip(options, found, strict=True)
         ]
 
-    def _head(self, classes: tuple[str, ...]) -> prototypes.Head:
+    def _head(self, classes: tuple[str, ...]) -> prototypes.Head | prototypes.Neighbours:
         """What tells these classes by a picture's vector; found once."""
         if classes not in self._heads:
             self._heads[classes] = self._made(classes)
         return self._heads[classes]
 
-    def _made(self, classes: tuple[str, ...]) -> prototypes.Head:
+    def _made(self, classes: tuple[str, ...]) -> prototypes.Head | prototypes.Neighbours:
         how, test = self.test.how, self.test
         if self.way == "embed":
             texts = prototypes.sentences(classes, how.templates)
             return prototypes.zero_shot(classes, [self.vectors.texts(several) for several in texts])
         shots = prototypes.shots(test.dev, classes, count=how.shots, seed=test.seed)
         pictures = [prototypes.single(e.images, where=str(e.origin)) for e in shots]
-        make = prototypes.means if self.way == "mean" else prototypes.probe
-        return make(classes, self.vectors.of(pictures), [example.answer for example in shots])
+        labels = [example.answer for example in shots]
+        return _LEARNED[self.way](classes, self.vectors.of(pictures), labels)
 
     def _likeliest(self, options: Sequence[str], chances: np.ndarray) -> Reply:
         chances = checked(chances, options)

@@ -206,12 +206,13 @@ def stack(
 
 
 @torch.no_grad()
-def initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module, *, passing: bool = True) -> None:
     """Linear maps at 1/√(fan in), small embeddings, the end of a block's residual paths at zero.
 
     Zeroed ends make every block the identity at the start (Fixup, arXiv:1901.09321), which is what
     lets Muon's large first steps be stable. Attention elsewhere is not zeroed: as the only way from
     a picture into learned queries it would be blind, and behind a gate that is zero dead.
+    Without `passing` no end is zeroed.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):
@@ -222,7 +223,7 @@ def initialise(module: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
         if isinstance(part, nn.Linear | nn.Conv2d) and part.bias is not None:
             nn.init.zeros_(part.bias)
-    for part in module.modules():
+    for part in module.modules() if passing else ():
         if isinstance(part, Block):
             for path in part.children():
                 if isinstance(path, Attention):

@@ -18,8 +18,8 @@ from seesay.model.rows import Context
 class Model(nn.Module):
     """A family: it looks at pictures; what else it can do is in `can`, by the names of tasks.
 
-    `answer` and `caption` are a `Speaker`'s, `embed` an `Embedder`'s, `match` and `fill` a
-    `Reader`'s; `choose` among options can all.
+    `answer` and `caption` are a `Speaker`'s, `embed` an `Embedder`'s, `embed_pictures` a
+    `Viewer`'s, `match` and `fill` a `Reader`'s; `choose` among options can all that know words.
     """
 
     can: tuple[str, ...] = ()
@@ -27,7 +27,8 @@ class Model(nn.Module):
     interleaves: bool = False
     vision: nn.Module
     picture_token: int
-    text: Any  # the words' side: an `embedding`, and the `logits` of features
+    # The words' side: an `embedding`, and the `logits` of features; None where there is none.
+    text: Any
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,9 +56,15 @@ class Model(nn.Module):
         record: Record | None = None,
     ) -> Float[Tensor, "N Q D"]:
         """Patches as what the text side takes in: as they are, unless there is a connector."""
+        patches = self.gridded(patches)
         if self.connector is None:
             return patches
         return self.connector(patches, fused=fused, record=record)
+
+    def gridded(self, patches: Float[Tensor, "N S V"]) -> Float[Tensor, "N P V"]:
+        """The patches alone, without the class token where the vision side puts one before them."""
+        token = getattr(self.vision, "class_token", None)
+        return patches if token is None else patches[:, 1:]
 
     def see(
         self,
@@ -129,12 +136,16 @@ class Speaker(Model):
         """
 
 
-class Embedder(Model):
-    """A family with a space in common for pictures and texts."""
+class Viewer(Model):
+    """A family that makes vectors of pictures."""
 
     @abstractmethod
     def embed_pictures(self, context: Context) -> Float[Tensor, "B E"]:
         """Pictures, as patches, as vectors of unit length; several of a row are taken together."""
+
+
+class Embedder(Viewer):
+    """A family with a space in common for pictures and texts."""
 
     @abstractmethod
     def embed_texts(

@@ -7,15 +7,20 @@ from torch import nn
 
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError, nearest
-from seesay.model import blocks, cross, dual, fusion, parts, prefix, recurrent, single
+from seesay.model import alone, blocks, cross, dual, fusion, parts, prefix, recurrent, single
 from seesay.model.contract import Model
 
 
 class Family(NamedTuple):
-    """How a family is built, and how many positions one picture takes among its words."""
+    """How a family is built, and how many positions one picture takes among its words.
+
+    passing: its blocks begin as the identity (see `blocks.initialise`). words: it knows some.
+    """
 
     build: Callable[..., Model]
     picture_tokens: Callable[[ModelConfig], int]
+    passing: bool = True
+    words: bool = True
 
 
 def _one(config: ModelConfig) -> int:
@@ -24,6 +29,8 @@ def _one(config: ModelConfig) -> int:
 
 
 FAMILIES: dict[str, Family] = {
+    # A class token that sees nothing at first would teach itself to see nothing for ever.
+    "vision": Family(alone.build, _one, passing=False, words=False),
     "recurrent": Family(recurrent.build, _one),
     "dual": Family(dual.build, _one),
     "single": Family(single.build, _one),
@@ -45,13 +52,18 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
         model.patch_head = nn.Linear(config.vision.width, patch)
     if things:
         model.object_head = nn.Linear(config.text.width, things)
-    blocks.initialise(model)
+    blocks.initialise(model, passing=_family(config).passing)
     return model
 
 
 def picture_tokens(config: ModelConfig) -> int:
     """How many positions one picture takes in the text."""
     return _family(config).picture_tokens(config)
+
+
+def words(config: ModelConfig) -> bool:
+    """Whether a model of this family knows any words."""
+    return _family(config).words
 
 
 def _family(config: ModelConfig) -> Family:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seesay.errors import CheckpointError, SeesayError
-from seesay.model.contract import Embedder, Model, Speaker
+from seesay.model.contract import Embedder, Model, Speaker, Viewer
 from seesay.model.reader import Reader
 from seesay.model.rows import Context
 
@@ -59,9 +59,10 @@ def _said(model: Model, inputs: dict[str, Tensor]) -> Tensor:
     if isinstance(model, Reader):
         context = Context.of(model.connect(patches), row, rows=1)
         made.append(model.fill(words, real, context, select=real))
+    if isinstance(model, Viewer):
+        made.append(model.embed_pictures(Context.of(patches, row, rows=1)))
     if isinstance(model, Embedder):
-        context = Context.of(patches, row, rows=1)
-        made += [model.embed_pictures(context), model.embed_texts(words, real)]
+        made.append(model.embed_texts(words, real))
     width = min(each.shape[1] for each in made)
     return torch.cat([each[:, :width] for each in made])
 
@@ -72,10 +73,15 @@ def record(model: Model, *, size: tuple[int, int], picture_tokens: int) -> dict[
         "size": list(size),
         "picture_tokens": picture_tokens,
         "picture_token": model.picture_token,
-        "vocabulary": model.text.embedding.num_embeddings,
+        "vocabulary": _vocabulary(model),
     }
     inputs = _inputs(size, picture_tokens, model.picture_token, shape["vocabulary"])
     return {**shape, "logits": _outputs(model, inputs).tolist()}
+
+
+def _vocabulary(model: Model) -> int:
+    """How many words it knows; 1 of one that knows none, for the inputs' sake."""
+    return 1 if model.text is None else model.text.embedding.num_embeddings
 
 
 def replay(model: Model, golden: dict[str, Any], *, where: str) -> float:
@@ -102,7 +108,7 @@ def replay(model: Model, golden: dict[str, Any], *, where: str) -> float:
 def _drift(model: Model, golden: dict[str, Any]) -> float:
     height, width = (int(side) for side in golden["size"])
     picture_tokens, vocabulary = int(golden["picture_tokens"]), int(golden["vocabulary"])
-    own = model.text.embedding.num_embeddings
+    own = _vocabulary(model)
     if vocabulary != own:
         raise ValueError(f"its vocabulary is {vocabulary}, the model's {own}")
     # The file may come from anywhere: what it asks for must not exhaust the memory.

@@ -23,10 +23,13 @@ def vision_side(config: VisionConfig) -> nn.Module:
             norm=layers.norm(config.norms, config.width),
         )
     height, width = patch_grid(config)
+    places = height * width + config.class_token
     return vision.VisionTransformer(
         normalise=normalise,
         stem=_stem(config),
-        positions=torch.randn(height * width, config.width) * 0.02,
+        positions=torch.randn(places, config.width) * 0.02,
+        grid=(height, width),
+        class_token=torch.randn(config.width) * 0.02 if config.class_token else None,
         blocks=blocks.stack(
             depth=config.depth,
             width=config.width,

@@ -119,6 +119,8 @@ class VisionTransformer(nn.Module):
     Args:
         normalise, stem: bytes -> floats -> grid of patches.
         positions: learned (1 + P or P, V) table, or None; the first row is the class token's.
+        grid: patches down and across that the table is for; for pictures of other sizes it is
+            stretched (DINO, arXiv:2104.14294). None: there are none.
         class_token: (V,) summary token put before the patches (CLIP, ViT), or None (SigLIP).
         pre_norm: before the blocks (CLIP). `norm`: after them.
     """
@@ -131,11 +133,12 @@ class VisionTransformer(nn.Module):
         blocks: Sequence[Block] | nn.ModuleList,
         norm: nn.Module,
         positions: Tensor | None = None,
+        grid: tuple[int, int] | None = None,
         class_token: Tensor | None = None,
         pre_norm: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.normalise, self.stem = normalise, stem
+        self.normalise, self.stem, self.grid = normalise, stem, grid
         self.positions = nn.Parameter(positions) if positions is not None else None
         self.class_token = nn.Parameter(class_token) if class_token is not None else None
         self.pre_norm = pre_norm or nn.Identity()
@@ -148,15 +151,25 @@ class VisionTransformer(nn.Module):
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N P V"]:
-        x_NPV = rearrange(self.stem(self.normalise(pixels)), "N V h w -> N (h w) V")
+        x_NVhw = self.stem(self.normalise(pixels))
+        x_NPV = rearrange(x_NVhw, "N V h w -> N (h w) V")
         if self.class_token is not None:
             x_NPV = torch.cat((self.class_token.expand(len(x_NPV), 1, -1), x_NPV), dim=1)
         if self.positions is not None:
-            x_NPV = x_NPV + self.positions
+            x_NPV = x_NPV + self._positions(self.positions, (x_NVhw.shape[2], x_NVhw.shape[3]))
         x_NPV = self.pre_norm(x_NPV)
         for i, block in enumerate(self.blocks):
             x_NPV = block(x_NPV, fused=fused, record=record, name=f"vision.blocks.{i}")
         return self.norm(x_NPV)
+
+    def _positions(self, table_PV: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The table of positions, stretched where the picture has another grid of patches."""
+        if self.grid is None or grid == self.grid:
+            return table_PV
+        first = len(table_PV) - self.grid[0] * self.grid[1]
+        own = rearrange(table_PV[first:], "(h w) V -> 1 V h w", h=self.grid[0])
+        made = F.interpolate(own, size=grid, mode="bicubic", align_corners=False)
+        return torch.cat((table_PV[:first], rearrange(made, "1 V h w -> (h w) V")))
 
 
 class ResNet(nn.Module):

@@ -15,7 +15,7 @@ from seesay.data.stream import Fit
 from seesay.data.text import Document, Text
 from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.model import generate
-from seesay.model.contract import Embedder, Model, Speaker
+from seesay.model.contract import Embedder, Model, Speaker, Viewer
 from seesay.model.reader import Reader
 from seesay.model.rows import SLOTS, Asked, Context, owners
 from seesay.predict.pictures import Pictures
@@ -83,6 +83,7 @@ class SeesayPredictor:
         empty = next((i for i, those in enumerate(options) if not those), None)
         if empty is not None:
             raise DataError(f"prompt {empty} has 0 options to choose among", fix="give one or more")
+        self._able("choose", "knows no words to choose among")
         chosen: list[np.ndarray] = []
         rows = max(1, self.most_rows // 4)
         for start in range(0, len(prompts), rows):
@@ -94,10 +95,11 @@ class SeesayPredictor:
         """Vectors of unit length (items, E) in the common space, for pictures or for texts.
 
         Raises:
-            CapabilityError: a model without such a space.
+            CapabilityError: a model without such a space; one of pictures alone embeds these.
             LengthError: both are given, or neither.
         """
-        self._able("embed", "has no common space of pictures and texts to embed in")
+        if len(texts) or not isinstance(self.model, Viewer):
+            self._able("embed", "has no common space of pictures and texts to embed in")
         if bool(len(images)) == bool(len(texts)):
             what = f"{len(images)} pictures and {len(texts)} texts to embed"
             raise LengthError(what, fix="give one or the other")
@@ -116,7 +118,7 @@ class SeesayPredictor:
 
     @torch.inference_mode()
     def _embed_pictures(self, several: Sequence[Picture]) -> torch.Tensor:
-        assert isinstance(self.model, Embedder)
+        assert isinstance(self.model, Viewer)
         self.model.eval()
         pictures = Pictures(self, [Prompt((picture,), ()) for picture in several], connect=False)
         with self.autocast():

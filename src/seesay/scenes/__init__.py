@@ -2,6 +2,7 @@
 
 `examples(World(seed=0), index)` is one picture with its captions and questions; `matches` pairs a
 caption with a wrong one, `claims` are captions true and false; `picture` is the picture alone,
+`classes` say what the one thing in a picture is,
 `patches` what is in each cell of a grid over it, `about` what the objects are that a question is
 about; `bound` asks for a made-up name, which the examples before it tell; `export` writes folders;
 `render.masks` and `render.boxes` show where.
@@ -9,7 +10,7 @@ about; `bound` asks for a made-up name, which the examples before it tell; `expo
 
 from seesay.scenes.labels import MOST_ABOUT, OBJECT_CLASSES, PATCH_CLASSES, about, patches
 from seesay.scenes.shots import bound
-from seesay.scenes.stream import claims, examples, matches, picture
+from seesay.scenes.stream import claims, classes, examples, matches, picture
 from seesay.scenes.world import SPLITS, Object, Scene, World
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "about",
     "bound",
     "claims",
+    "classes",
     "examples",
     "matches",
     "patches",

@@ -1,6 +1,7 @@
 """Stream: examples drawn from a world: captions, questions and caption pairs, one picture each."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from random import Random
 
@@ -12,7 +13,7 @@ from seesay.scenes.language import STYLES, caption, tongue
 from seesay.scenes.questions import ask_many, chosen
 from seesay.scenes.render import bounds, draw
 from seesay.scenes.tongue import Tongue
-from seesay.scenes.view import View
+from seesay.scenes.view import ATTRIBUTES, View, look_of
 from seesay.scenes.world import Scene, World
 from seesay.scenes.wrong import falsified
 
@@ -69,6 +70,28 @@ def picture(world: World, index: int, *, resolution: int = 64) -> Example:
     """The picture at an index alone, without a word."""
     scene, origin = world.scene(index), _origin(world, index)
     return Example((draw(scene, resolution),), (), origin, group=str(origin), scene=scene)
+
+
+def classes(
+    world: World,
+    index: int,
+    *,
+    attributes: Sequence[str] = ("shape", "colour"),
+    resolution: int = 64,
+) -> list[Example]:
+    """What the one thing of a picture is, by each of the attributes: a class of its values."""
+    alone = replace(world, objects=(1, 1))
+    scene, words = alone.scene(index), tongue(world.language)
+    image = (draw(scene, resolution),)
+    maker = _Maker(scene, image, _origin(world, index), resolution)
+    look = View(scene).codes[0]
+    made = []
+    for name in attributes:
+        a = ATTRIBUTES.index(name)
+        question = words.templates["query"][0](words.the[0][look], words.attributes[a])
+        answer = words.values[a][look_of(look)[a]]
+        made.append(maker.example(question, answer, "classify", {"kind": name}, words.values[a]))
+    return made
 
 
 def _origin(world: World, index: int) -> Origin:

@@ -1,6 +1,7 @@
 """Prototypes: classes as vectors, from sentences that name them or from labelled examples.
 
-For models that embed pictures and texts in one space. Shapes: C classes, M examples, V width.
+For models that embed pictures, and, where sentences name the classes, texts in the same space.
+Shapes: C classes, M examples, V width.
 """
 
 from collections import defaultdict
@@ -22,6 +23,8 @@ TEMPLATES = ("a picture of a {}",)
 SCALE = 100.0
 DECAY = 1e-3  # of a probe's weights
 STEPS = 200
+# Of nearest neighbours: how many vote, and by which temperature of their cosines.
+NEIGHBOURS, WARMTH = 20, 0.07
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,28 @@ class Head:
         made = np.exp(logits_C - logits_C.max())
         made /= made.sum()
         return np.array([made[self.classes.index(name)] for name in order])
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The labelled pictures nearest to one: p(class) ∝ Σ exp(cosine / temperature) of its own.
+
+    Source: DINO, arXiv:2104.14294, section 4.1, after arXiv:1805.01978, section 3.4.
+    """
+
+    labels: tuple[str, ...]
+    vectors_MV: Float32[np.ndarray, "M V"]
+
+    def chances(
+        self, picture: Float[np.ndarray, " V"], *, order: Sequence[str]
+    ) -> Float[np.ndarray, " C"]:
+        """Each class's share of the votes, the classes in this order."""
+        alike_M = (self.vectors_MV @ picture).astype(float)
+        nearest = np.argsort(-alike_M, kind="stable")[:NEIGHBOURS]
+        votes = np.exp((alike_M[nearest] - alike_M[nearest[0]]) / WARMTH)
+        own = np.array([self.labels[i] for i in nearest])
+        made = np.array([votes[own == name].sum() for name in order])
+        return made / made.sum()
 
 
 def sentences(classes: Sequence[str], templates: Sequence[str] = ()) -> list[list[str]]:
@@ -78,6 +103,14 @@ def _cosine(classes: Sequence[str], centres: Sequence[np.ndarray]) -> Head:
     centres_CV = np.stack(centres).astype(np.float32)
     centres_CV = centres_CV / np.maximum(np.linalg.norm(centres_CV, axis=1, keepdims=True), 1e-12)
     return Head(tuple(classes), SCALE * centres_CV, np.zeros(len(centres_CV), np.float32))
+
+
+def neighbours(
+    classes: Sequence[str], pictures: Float32[np.ndarray, "M V"], labels: Sequence[str]
+) -> Neighbours:
+    """The pictures themselves, to look the nearest up among."""
+    del classes
+    return Neighbours(tuple(labels), pictures)
 
 
 def probe(

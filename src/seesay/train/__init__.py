@@ -91,7 +91,8 @@ def _preflight(run: Run, progress: Progress | None) -> None:
     import time
 
     steps = run.recipe.train.preflight
-    if not steps:
+    # What a teacher says of a batch is not to be learned by heart: it changes with its pupil.
+    if not steps or run.teacher is not None:
         return
     start = time.perf_counter()
     batch = run.stream[next(iter(Steps(start=0, total=1, progress=lambda step: 1.0)))]

@@ -15,10 +15,13 @@ from seesay import config
 from seesay.config import Recipe
 from seesay.data import images, sources
 from seesay.errors import DataError, PictureError, RecipeError
+from seesay.model import families
 from seesay.records import Example, Picture
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
 STEP, MOST_PIXELS = 16, 96 * 96
+# Drawn pictures with classes, for nearest neighbours and a linear probe.
+LABELLED = 1000
 # Pictures whose sizes are looked at.
 LOOKED = 200
 
@@ -123,7 +126,8 @@ def hold_back(
     """The examples to train on, and those to measure on.
 
     Those of `data.dev` where it is named; else a share of the pictures of each file source, never
-    one picture on both sides; of drawn pictures, the split `dev`.
+    one picture on both sides; of drawn pictures, the split `dev`. A family without words is
+    measured on classes.
     """
     if recipe.data.dev is not None and recipe.data.dev != "scenes":
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)
@@ -136,7 +140,8 @@ def hold_back(
     sides: dict[int, bool] = {}
     for source, examples, marks in zip(recipe.data.sources, given, _apart(given), strict=True):
         if source.path == "scenes":
-            held += drawn(source, seed=recipe.train.seed, resolution=recipe.resolution)
+            draw = drawn if families.words(recipe.model) else drawn_classes
+            held += draw(source, seed=recipe.train.seed, resolution=recipe.resolution)
             kept.append([])
             continue
         _choose(marks, share, recipe.train.seed, sides=sides, where=source.path)
@@ -219,3 +224,33 @@ def drawn(
             shots = source.shots[1]
             made.append(scenes.bound(world, index, shots=shots, resolution=resolution))
     return made
+
+
+def drawn_classes(
+    source: config.SourceConfig,
+    *,
+    seed: int,
+    split: str = "dev",
+    count: int = 500,
+    resolution: int = config.DRAWN,
+) -> list[Example]:
+    """Drawn examples of a split: the shape and the colour of the one thing on `count` pictures."""
+    from seesay import scenes
+
+    world = scenes.World(seed=seed, split=split, language=source.language)
+    several = (scenes.classes(world, i, resolution=resolution) for i in range(count))
+    return [example for examples in several for example in examples]
+
+
+def labelled(recipe: Recipe, trained: Sequence[Sequence[Example]]) -> list[Example]:
+    """Classes known of pictures trained on: what a family without words can be measured by."""
+    if families.words(recipe.model):
+        return []
+    found = [example for several in trained for example in several if example.task == "classify"]
+    drawn = next((s for s in recipe.data.sources if s.path == "scenes"), None)
+    return found + (labels_of_scenes(drawn, seed=recipe.train.seed) if drawn else [])
+
+
+def labels_of_scenes(source: config.SourceConfig, *, seed: int) -> list[Example]:
+    """Labelled pictures to tell drawn ones by, none of which is measured on."""
+    return drawn_classes(source, seed=seed, split="train", count=LABELLED)

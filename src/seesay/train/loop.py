@@ -27,6 +27,7 @@ from seesay.train.meter import Meter
 from seesay.train.parallel import Ranks
 from seesay.train.parts import Parts
 from seesay.train.progress import Progress, history
+from seesay.train.self_distillation import SelfDistillation
 from seesay.train.teacher import Teacher
 from seesay.train.watch import Watch
 
@@ -48,6 +49,7 @@ class Run:
     sample: Callable[[Model], Mapping[str, str]] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     teacher: Teacher | None = None
+    self_teacher: SelfDistillation | None = None
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """The precision matrices are multiplied in."""
@@ -98,6 +100,7 @@ class Loop:
                 optimizers=self.optimizers,
                 average=self.average,
                 teacher=run.teacher,
+                self_teacher=run.self_teacher,
             )
         self.begin = time.perf_counter() - run.clock.seconds
         if settings.compile:
@@ -182,6 +185,8 @@ class Loop:
         self.parts.hold(progress)
         if self.run.teacher is not None:
             self.run.teacher.hold(progress)
+        if self.run.self_teacher is not None:
+            self.run.self_teacher.progress = progress
         factor = optim.schedule(
             progress,
             warmup=settings.warmup,
@@ -210,6 +215,8 @@ class Loop:
             self.average.update(self.run.model)
         if self.run.teacher is not None:
             self.run.teacher.follow(self.run.model)
+        if self.run.self_teacher is not None:
+            self.run.self_teacher.follow(self.run.model)
         return norm
 
     def between(self) -> None:
@@ -224,6 +231,9 @@ class Loop:
             self.progress.row(row)
             for name, words in self.watch.look(row, self.run.model):
                 self.progress.warn(step, name, words)
+            own = self.run.self_teacher
+            if own is not None and (warning := own.warning(row)):
+                self.progress.say(warning)
         if self.elapsed() - self.last_sample > settings.sample_every:
             self.last_sample = self.elapsed()
             self._say_sample()

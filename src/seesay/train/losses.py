@@ -18,7 +18,7 @@ from seesay.model.contract import Embedder, Model, Said
 from seesay.model.reader import Reader
 from seesay.model.rows import SLOTS, Asked, Context, owners
 from seesay.records import Batch
-from seesay.train import parallel
+from seesay.train import parallel, self_distillation
 from seesay.train.contrast import Contrast, Pairs, Strip, Vectors, marks
 
 if TYPE_CHECKING:
@@ -313,11 +313,17 @@ def _mask(step: Step) -> int:
     return step.run.text.mask
 
 
+def self_distill(step: Step) -> Tensor:
+    """What a teacher, the pupil's running average, sees in other views of the same picture."""
+    assert step.run.self_teacher is not None
+    return step.run.self_teacher.loss(step)
+
+
 def patches(step: Step) -> Tensor:
     """What is in each patch of a drawn picture, where that is known (`train.patch_weight`)."""
     assert step.model.patch_head is not None and step.batch.labels_NAP is not None
     return objectives.attributes(
-        step.model.patch_head(step.patches),
+        step.model.patch_head(step.model.gridded(step.patches)),
         step.batch.labels_NAP,
         classes=step.run.recipe.model.patch_classes,
     )
@@ -331,6 +337,7 @@ OBJECTIVES: dict[str, tuple[Callable[[Step], Tensor], str]] = {
     "matching": (matching, "match"),
     "masked_lm": (masked_lm, "fill"),
     "fill": (fill, "fill"),
+    self_distillation.NAME: (self_distill, "distill"),
 }
 # Those that need conversations, and those that need texts to hold against pictures.
 SPOKEN, CLAIMED = {"caption", "fill"}, {"contrastive", "affinity", "matching", "masked_lm"}
@@ -404,8 +411,10 @@ def asks(name: str, batch: Batch) -> bool:
     """Whether a batch holds what an objective learns from."""
     if name == "patches":
         return batch.labels_NAP is not None
-    if name not in CLAIMED:
+    if name in SPOKEN:
         return bool((batch.targets_BT >= 0).any())
+    if name not in CLAIMED:
+        return True
     return batch.claims_true_M is not None and bool((batch.claims_true_M == 1).any())
 
 

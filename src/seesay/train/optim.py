@@ -124,7 +124,7 @@ def _groups(
 
 def _is_table(name: str) -> bool:
     """Embeddings, positions, queries, heads: rows are looked up or scored, not mixed."""
-    tables = ("embedding", "positions", "queries", "probe", "head.weight")
+    tables = ("embedding", "positions", "queries", "probe", "prototypes", "head.weight")
     return any(word in name for word in tables)
 
 

@@ -37,6 +37,7 @@ def write(
             average=average,
             clock=run.clock,
             teacher=run.teacher,
+            self_teacher=run.self_teacher,
         )
 
     kept = run.out / "checkpoints"
@@ -49,7 +50,13 @@ def write(
 
 
 def averaged(run: "Run", average: optim.Average | None):
-    """The model that is saved: averaged weights where there are such, LoRA merged into the rest."""
+    """The model that is saved: averaged weights where there are such, LoRA merged into the rest.
+
+    Of a pupil and its teacher, the teacher, which is the better one throughout (arXiv:2104.14294,
+    figure 6).
+    """
+    if run.self_teacher is not None:
+        return adapt.merged(run.self_teacher.model)
     if average is None:
         return adapt.merged(run.model)
     model = copy.deepcopy(run.model)

@@ -18,7 +18,7 @@ from seesay.errors import RecipeError
 from seesay.model import adapt, families
 from seesay.model.parts import patch_grid
 from seesay.records import Example
-from seesay.train import init, losses, parallel, teacher
+from seesay.train import init, losses, parallel, self_distillation, teacher
 from seesay.train.loop import Run
 from seesay.train.parts import Parts
 
@@ -74,6 +74,7 @@ def prepare(
         ranks=ranks,
     )
     run.teacher = teacher.prepare(recipe, run.model, text)
+    run.self_teacher = self_distillation.begin(run.model, recipe)
     parts = Parts(run.model, recipe.train)
     run.facts |= {"parameters": parts.total, "trained": parts.trained}
     run.facts["machine"] = machine.describe().cpu
@@ -164,7 +165,12 @@ def read(config: DataConfig) -> list[Sequence[Example]]:
 def learn_text(
     recipe: Recipe, examples: Sequence[Sequence[Example]], *, drawn: int | None = None
 ) -> Text:
-    """A tokenizer trained on the data's own words; of scenes, on those of so many pictures."""
+    """A tokenizer trained on the data's own words; of scenes, on those of so many pictures.
+
+    Of none, for a family without words.
+    """
+    if not families.words(recipe.model):
+        return learn((), kind="character")
     texts: list[str] = []
     for source, given in zip(recipe.data.sources, examples, strict=True):
         texts += _texts(given)

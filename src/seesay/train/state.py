@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from seesay.errors import CheckpointError
 from seesay.model import checkpoint
 from seesay.train.optim import Average
+from seesay.train.self_distillation import SelfDistillation
 from seesay.train.teacher import Teacher
 
 _FIX = "resume with the recipe the run was started with"
@@ -40,6 +41,7 @@ def save(
     average: Average | None,
     clock: Clock,
     teacher: Teacher | None = None,
+    self_teacher: SelfDistillation | None = None,
 ) -> None:
     """Write `resume/` into a checkpoint folder being made."""
     folder.mkdir()
@@ -52,6 +54,8 @@ def save(
         tensors |= {f"average.{name}": value for name, value in average.weights.items()}
     if teacher is not None:
         tensors |= {f"teacher.{name}": value for name, value in teacher.tensors().items()}
+    if self_teacher is not None:
+        tensors |= {f"self_teacher.{name}": value for name, value in self_teacher.state().items()}
     checkpoint.save_tensors(folder / "state.safetensors", tensors)
     stored = {
         "clock": asdict(clock),
@@ -68,6 +72,7 @@ def load(
     optimizers: list[torch.optim.Optimizer],
     average: Average | None,
     teacher: Teacher | None = None,
+    self_teacher: SelfDistillation | None = None,
 ) -> Clock:
     """Put back what `save` wrote.
 
@@ -103,6 +108,8 @@ def load(
             teacher.restore(_under(tensors, "teacher."))
         except CheckpointError as error:
             raise CheckpointError(error.what, where=where, fix=_FIX) from None
+    if self_teacher is not None:
+        self_teacher.restore(_under(tensors, "self_teacher."), where=where)
     torch.set_rng_state(tensors["random.cpu"])
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])
