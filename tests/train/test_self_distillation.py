@@ -65,8 +65,8 @@ def test_six_steps_and_six_are_twelve(tmp_path, folder, source, balance):
     whole, broken = halves(tmp_path, place, views=views, accumulate=2)
     state = runs.state(whole.out)
     assert runs.differing(state, runs.state(broken.out)) == []
-    names = {name for name in state if name.startswith("teacher.")}
-    assert "teacher.centre" in names and state["teacher.centre"].abs().max() > 0
+    names = {name for name in state if name.startswith("self_teacher.")}
+    assert "self_teacher.centre" in names and state["self_teacher.centre"].abs().max() > 0
     assert any(name.endswith("running_mean") for name in names)
     # What is saved is the teacher, which is not the pupil.
     for name, value in predict.load(whole.out, device="cpu").model.state_dict().items():
