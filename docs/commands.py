@@ -13,8 +13,8 @@ WIDTH = 100
 HEAD = """# Commands
 
 Written by `make docs` from each command's `--help`; a test holds it current. Results go to standard
-output, progress and errors to standard error. Exit codes: 0 done, 1 an unexpected failure, 2 a
-mistake you can mend, 130 stopped by Ctrl-C.
+output, progress and errors to standard error. Exit codes: 0 done, 1 an unexpected failure (of
+`compare`: a run that failed), 2 a mistake you can mend, 130 stopped by Ctrl-C.
 """
 
 

@@ -30,8 +30,10 @@ def write(path: Path, made: Comparison, *, environment: Mapping[str, str]) -> Pa
         title=f"Comparison of {len(made.plan.contenders)} recipes",
         facts=_facts(made),
         several=len(made.plan.budgets) > 1,
-        heads=[_head(name) for name in made.tasks],
-        lines=[_line(made, row) for row in made.rows],
+        heads=[named(name) for name in made.headlines],
+        lines=[_line(made, row, made.headlines) for row in made.rows],
+        every=[named(name) for name in made.tasks],
+        whole=[_line(made, row, list(made.tasks)) for row in made.rows],
         plots=_plots(made, colours),
         legend=_legend(made),
         heats=_heats(made),
@@ -55,11 +57,6 @@ def _facts(made: Comparison) -> dict[str, str]:
         "Measured on": f"{made.measured_on} ({counts})",
         "Runs": runs + failed + (", the others are to come" if left else ""),
     }
-
-
-def _head(name: str) -> tuple[str, str]:
-    label, meaning = named(name)
-    return label, meaning
 
 
 # The table.
@@ -86,7 +83,7 @@ class Line:
     state: str
 
 
-def _line(made: Comparison, row: Row) -> Line:
+def _line(made: Comparison, row: Row, names: Sequence[str]) -> Line:
     taken = row.compute
     flops = taken.get("flops")
     memory, seconds = taken.get("memory"), taken.get("seconds")
@@ -99,7 +96,7 @@ def _line(made: Comparison, row: Row) -> Line:
         "–" if memory is None else size(memory),
     )
     state = "" if row.done else ("failed" if row.failed else "to come")
-    values = tuple(_value(made, row, name) for name in made.tasks)
+    values = tuple(_value(made, row, name) for name in names)
     return Line(row.contender.name, row.family, str(row.budget), facts, values, state)
 
 
@@ -281,12 +278,12 @@ def _heat(name: str, label: str, values: tuple[str, ...], rows: Sequence[Row]) -
 
 
 def _notes(made: Comparison) -> list[tuple[str, str]]:
-    """What failed, and what could not be asked: (recipe, why), each once."""
-    notes = [
-        (f"{row.contender.name}, {row.budget}, seed {seed}, failed", why)
-        for row in made.rows
-        for seed, why in row.failed.items()
-    ]
+    """What failed, and what could not be asked: (whose, why), each reason once."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
     for row in made.rows:
-        notes += [(f"{row.contender.name}: no {task}", why) for task, why in row.skipped.items()]
-    return list(dict.fromkeys(notes))
+        own = [("Failed", f", {row.budget}, seed {seed}", why) for seed, why in row.failed.items()]
+        own += [(f"No {task}", "", why) for task, why in row.skipped.items()]
+        for what, place, why in own:
+            found.setdefault((what, why), {})[row.contender.name + place] = None
+    return [(f"{what}: {'; '.join(those)}", why)
+            for (what, why), those in found.items()]  # fmt: skip
