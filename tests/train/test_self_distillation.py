@@ -70,9 +70,9 @@ def test_six_steps_and_six_are_twelve(tmp_path, folder, source, balance):
     assert any(name.endswith("running_mean") for name in names)
     # What is saved is the teacher, which is not the pupil.
     for name, value in predict.load(whole.out, device="cpu").model.state_dict().items():
-        assert torch.equal(value, state[f"teacher.model.{name}"])
+        assert torch.equal(value, state[f"self_teacher.model.{name}"])
     token = "vision.class_token"
-    assert not torch.equal(state[f"teacher.model.{token}"], state[f"weights.{token}"])
+    assert not torch.equal(state[f"self_teacher.model.{token}"], state[f"weights.{token}"])
 
 
 def test_the_loss_is_the_papers():
@@ -134,7 +134,7 @@ def test_what_is_logged_shows_a_collapse():
 
 
 def test_a_collapse_is_said_once(tmp_path):
-    teacher = runs.prepare(tmp_path, plan()).teacher
+    teacher = runs.prepare(tmp_path, plan()).self_teacher
     assert teacher is not None
     told = {
         name: {key: float(value) for key, value in self_distillation.told(aims).items()}
