@@ -25,6 +25,8 @@ def test_a_recipe_says_what_it_is(entry):
         assert catalogue.find(bound.arguments["recipe"]) == entry.path
     pages = (README, README.parent / "docs" / "families.md")
     page = "".join(path.read_text(encoding="utf-8") for path in pages)
+    if entry.score == "not measured yet":
+        return
     figures = re.findall(r"\d+\.\d", entry.score)
     assert figures and all(figure in page for figure in figures)
 

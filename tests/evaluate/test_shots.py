@@ -149,3 +149,12 @@ def test_fewer_examples_than_shots_are_an_error():
     with pytest.raises(DataError, match="9 examples are to be shown but there are 6") as error:
         evaluate(Learner(), named(), how=How(dev=named(6, first=100), shots=9))
     assert error.value.fix and "--shots 6" in error.value.fix
+
+
+def test_examples_without_shots_count_in_the_controls_as_they_were():
+    """A test of both: the controls are of all of it, and nobody is asked twice for nothing."""
+    world, learner = scenes.World(split="test"), Learner()
+    bound = [scenes.bound(world, index, shots=2, resolution=16) for index in range(10)]
+    made = evaluate(learner, [*named(20), *bound], controls=())
+    assert made.scores["answers"].n == made.controls["answers_no_shots"].n == 30
+    assert len(learner.prompts) == 30 + 2 * 10

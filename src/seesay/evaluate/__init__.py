@@ -169,10 +169,9 @@ def _controls(
         pictures = _blanked(test) if control == "blank" else _shuffled(test)
         if index := [i for i in test.index if test.groups[i] in pictures]:
             yield control, asker.again(index, instead=pictures)
-    if isinstance(asker, Asker) and asker.way in ("answer", "choose"):
-        if index := [i for i in test.index if test.examples[i].shots]:
-            for control, change in shots.CONTROLS.items():
-                yield control, asker.again(index, instead={}, change=change)
+    for control, change in shots.CONTROLS.items():
+        if isinstance(asker, Asker) and (sections := asker.behind(change)):
+            yield control, sections
     if chances := asker.chances():
         yield "chance", chances
 

@@ -80,22 +80,31 @@ class Asker:
         self.batch, self.meter, self.ways = batch, meter, ways
         self.way, self.threshold = "", 0.5
         self.notes: dict[str, str] = {}
+<<<<<<< HEAD
         self._heads: dict[tuple[str, ...], prototypes.Head | prototypes.Neighbours] = {}
+=======
+        self._begun: list[Reply] = []
+        self._heads: dict[tuple[str, ...], prototypes.Head] = {}
+>>>>>>> shots
 
     def begin(self) -> tuple[list[Reply], Sections]:
         """Replies to every example, by the best way that model and examples allow."""
-        replies = self.first()
+        replies = self._begun = self.first()
         return replies, [(self.test.measures(replies, self.test.index), self.test.index)]
 
-    def again(
-        self, index: Sequence[int], *, instead: Instead, change: Change | None = None
-    ) -> Sections:
-        """The same of the examples `index`, with the pictures `instead` has for their groups.
+    def again(self, index: Sequence[int], *, instead: Instead) -> Sections:
+        """The same of the examples `index`, with the pictures `instead` has for their groups."""
+        return [(self.test.measures(self.ask(index, instead=instead), index), index)]
 
-        `change`: what becomes of each example.
-        """
-        replies = self.ask(index, instead=instead, change=change)
-        return [(self.test.measures(replies, index), index)]
+    def behind(self, change: Change) -> Sections:
+        """The same with the examples behind shots changed; nothing where there are none."""
+        index = [i for i in self.test.index if self.test.examples[i].shots]
+        if not index or self.way not in ("answer", "choose"):
+            return []
+        replies = list(self._begun)
+        for i, reply in zip(index, self.ask(index, change=change), strict=True):
+            replies[i] = reply
+        return [(self.test.measures(replies, self.test.index), self.test.index)]
 
     def chances(self) -> Sections:
         """What drawing one of the options by lot would give, where all have options."""
