@@ -27,7 +27,7 @@ def test_a_recipe_says_what_it_is(entry):
     page = "".join(path.read_text(encoding="utf-8") for path in pages)
     if entry.score == "not measured yet":
         return
-    figures = re.findall(r"\d+\.\d", entry.score)
+    figures = re.findall(r"\d+\.\d+", entry.score)
     assert figures and all(figure in page for figure in figures)
 
 

@@ -80,12 +80,8 @@ class Asker:
         self.batch, self.meter, self.ways = batch, meter, ways
         self.way, self.threshold = "", 0.5
         self.notes: dict[str, str] = {}
-<<<<<<< HEAD
-        self._heads: dict[tuple[str, ...], prototypes.Head | prototypes.Neighbours] = {}
-=======
         self._begun: list[Reply] = []
-        self._heads: dict[tuple[str, ...], prototypes.Head] = {}
->>>>>>> shots
+        self._heads: dict[tuple[str, ...], prototypes.Head | prototypes.Neighbours] = {}
 
     def begin(self) -> tuple[list[Reply], Sections]:
         """Replies to every example, by the best way that model and examples allow."""
