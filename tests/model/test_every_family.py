@@ -241,8 +241,10 @@ def test_an_answers_slots_stand_after_what_is_asked():
 
 
 @torch.no_grad()
-def test_filled_answers_are_the_likeliest_words_of_their_slots():
-    model, recipe = built("vilt"), settings("vilt")
+@pytest.mark.parametrize("kind", ["vilt", "albef"])
+def test_filled_answers_are_the_likeliest_words_of_their_slots(kind):
+    model, recipe = built(kind), settings(kind)
+    assert isinstance(model, Reader) and WORDS.mask is not None
     predictor = predict.predictor(model, WORDS, recipe=recipe)
     prompts = [
         Prompt((tiny.picture(seed),), (Turn("user", words),))
@@ -254,6 +256,15 @@ def test_filled_answers_are_the_likeliest_words_of_their_slots():
     for one, other in zip(both, alone, strict=True):
         np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=1e-4)
         assert 1 <= len(one.log_probabilities) <= rows.SLOTS
+    asked = torch.from_numpy(tiny.document(WORDS, "two ?").tokens.copy())
+    tokens = torch.cat((asked, torch.full((rows.SLOTS,), WORDS.mask)))[None]
+    slots = torch.arange(tokens.shape[1])[None] >= len(asked)
+    shown = context(model, 1, connect=True)
+    logits = model.fill(tokens, torch.ones_like(slots), shown, select=slots)
+    logits[:, [WORDS.picture, WORDS.pad, WORDS.mask]] = -torch.inf
+    said = logits.argmax(dim=-1).tolist()
+    end = said.index(WORDS.end) if WORDS.end in said else len(said)
+    assert both[1].text == WORDS.decode(said[:end])
 
 
 # All of them.
@@ -280,9 +291,13 @@ def test_what_it_cannot_do_is_said(kind):
         with pytest.raises(CapabilityError, match="no common space") as error:
             predictor.embed(texts=["red"])
         assert all(name in error.value.fix for name in model.can)
+    bare = Prompt((tiny.picture(0),), ())
     if "answer" not in model.can:
         with pytest.raises(CapabilityError, match="says nothing"):
-            predictor.answer([Prompt((tiny.picture(0),), ())])
+            predictor.answer([bare])
+    elif "caption" not in model.can:
+        with pytest.raises(CapabilityError, match="answers of up to 6 words, and no caption"):
+            predictor.answer([bare])
 
 
 def test_a_checkpoint_opens_as_it_was_saved(kind, tmp_path):

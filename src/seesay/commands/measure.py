@@ -4,6 +4,7 @@ import json as json_format
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,9 @@ def command() -> str:
 
 def sampler(run: Run, examples: Sequence[Example]) -> Callable[[Model], Mapping[str, str]] | None:
     """What asks the model one of the examples now and then, another each time."""
-    if not examples or "answer" not in run.model.can:
+    can = run.model.can
+    examples = [example for example in examples if example.question or "caption" in can]
+    if not examples or "answer" not in can:
         return None
     step = max(1, len(examples) // 97)
     turn = iter(range(0, 10**9, step))
@@ -72,7 +75,13 @@ def measure(
     quiet: bool = False,
     how: How | None = None,
 ) -> Evaluation:
-    """Scores of several sets of examples, each with its suffix, as one."""
+    """Scores of several sets of examples, each with its suffix, as one.
+
+    Captions that a model cannot say but has vectors to compare by are retrieved by.
+    """
+    can = predictor.model.can
+    if "embed" in can and "caption" not in can:
+        parts = {suffix: _retrieved(examples) for suffix, examples in parts.items()}
     made = [
         evaluation.evaluate(
             predictor,
@@ -86,6 +95,11 @@ def measure(
         for suffix, examples in parts.items()
     ]
     return evaluation.merge(made) if len(made) > 1 else made[0]
+
+
+def _retrieved(examples: Sequence[Example]) -> list[Example]:
+    """The examples, captions asked as what is to be retrieved by."""
+    return [replace(e, task="retrieve") if e.task == "caption" else e for e in examples]
 
 
 def examples(

@@ -51,7 +51,7 @@ def _outputs(model: Model, inputs: dict[str, Tensor]) -> Tensor:
 
 def _said(model: Model, inputs: dict[str, Tensor]) -> Tensor:
     """What a model can say of the inputs, a row each: logits of words, a match, or vectors."""
-    if isinstance(model, Speaker):
+    if isinstance(model, Speaker) and "caption" in model.can:
         return model(**inputs)[0]
     words = inputs["tokens"][:, -_WORDS:]
     real, made = torch.ones_like(words, dtype=torch.bool), []

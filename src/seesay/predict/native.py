@@ -59,9 +59,11 @@ class SeesayPredictor:
         """Free text for each prompt, greedy unless `decoding` says otherwise.
 
         Raises:
-            CapabilityError: a model that says nothing.
+            CapabilityError: a model that says nothing, or no more than short answers to questions.
         """
         self._able("answer", "says nothing by itself")
+        if any(self._is_bare(prompt) for prompt in prompts):
+            self._able("caption", f"says answers of up to {SLOTS} words, and no caption")
         answers: list[Answer] = []
         for start in range(0, len(prompts), self.most_rows):
             answers += self._answer(prompts[start : start + self.most_rows], start)
@@ -163,7 +165,7 @@ class SeesayPredictor:
         ]
         batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
         with self.autocast():
-            if isinstance(self.model, Speaker):
+            if isinstance(self.model, Speaker) and "caption" in self.model.can:
                 made = self._generate(self.model, batch, seen, offset)
             else:
                 made = self._fill(batch, seen)
@@ -257,10 +259,10 @@ class SeesayPredictor:
         can = self.model.can
         for i, prompt in enumerate(prompts):
             way = self._by_slots if "fill" in can else self._by_space
-            if isinstance(self.model, Speaker) and "answer" in can:
+            statement = self._is_bare(prompt)
+            if "caption" in can:
                 way = self._by_words
-            statement = not any(turn.text for turn in self._asked(prompt))
-            if statement and not isinstance(self.model, Speaker) and "embed" in can:
+            elif statement and "embed" in can:
                 way = self._by_space
             if statement and "match" in can:
                 way = self._by_match
@@ -387,6 +389,10 @@ class SeesayPredictor:
 
     def _document(self, turns: Sequence[Turn]) -> Document:
         return self.fit.document(self.text, turns)
+
+    def _is_bare(self, prompt: Prompt) -> bool:
+        """Whether nothing is asked: a caption is wanted, or whether an option is true."""
+        return not any(turn.text for turn in self._asked(prompt))
 
     def _asked(self, prompt: Prompt) -> tuple[Turn, ...]:
         turns = prompt.turns or (Turn("user", ""),)
