@@ -117,7 +117,7 @@ def test_some_of_a_sorted_set_are_of_all_of_it():
 
 def test_of_drawn_pictures_the_split_dev_is_measured_on(monkeypatch):
     recipe = plan("scenes", "a")
-    monkeypatch.setattr(auto, "drawn", lambda source, seed: [example(99)])
+    monkeypatch.setattr(auto, "drawn", lambda source, seed, resolution: [example(99)])
     kept, held = auto.hold_back(recipe, [[], [example(0), example(1)]], share=0.5, say=silent)
     assert kept[0] == [] and len(kept[1]) == 1 and held[0] == example(99)
 

@@ -26,18 +26,16 @@ _APART = 40
 def bound(world: World, index: int, *, shots: int = 4, resolution: int = 64) -> Example:
     """What one thing's colour (or shape) is called, after so many `shots` that say it of others.
 
-    Two values have a made-up name each; from two shots on, both are shown, as nearly as often as
-    can be, in any order. All else about the things differs by chance. `options` are the two names.
+    Two values have a made-up name each; from two shots on, both are shown. All else about the things differs by chance. `options` are the two names.
     """
     rng = world.rng(index, "shots")
     attribute = (SHAPE, COLOUR)[_below(rng, 2)]
     values = _two(rng, len(VALUES[attribute]))
     names = tuple(NAMES[world.language][i] for i in _two(rng, len(NAMES[world.language])))
-    first = _below(rng, 2)
-    which = [(first + k) % 2 for k in range(shots)]
-    for k in range(shots - 1, 0, -1):
-        other = _below(rng, k + 1)
-        which[k], which[other] = which[other], which[k]
+    # Coins, not halves: or else what is left over could be counted.
+    which = [_below(rng, 2) for _ in range(shots)]
+    if shots > 1 and len({*which}) == 1:
+        which[_below(rng, shots)] ^= 1
     which.append(_below(rng, 2))
     asked = ASKED[world.language].format(tongue(world.language).attributes[attribute])
     origin = Origin(f"scenes:{world.split}:{world.seed}", index)
