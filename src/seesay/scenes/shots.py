@@ -26,7 +26,8 @@ _APART = 40
 def bound(world: World, index: int, *, shots: int = 4, resolution: int = 64) -> Example:
     """What one thing's colour (or shape) is called, after so many `shots` that say it of others.
 
-    Two values have a made-up name each; from two shots on, both are shown. All else about the things differs by chance. `options` are the two names.
+    Two values have a made-up name each; from two shots on, both are shown. All else about the
+    things differs by chance. `options` are the two names.
     """
     rng = world.rng(index, "shots")
     attribute = (SHAPE, COLOUR)[_below(rng, 2)]
