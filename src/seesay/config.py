@@ -91,6 +91,10 @@ class ConnectorConfig:
     queries: Size = 16
     depth: Size = 2
     cross_every: Size = 2
+    # Of a `qformer`, where it is not as the text side is.
+    width: Size | None = None
+    num_heads: Size | None = None
+    mlp_ratio: Positive | None = None
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)

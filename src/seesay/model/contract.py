@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
@@ -18,8 +19,8 @@ from seesay.model.rows import Context
 class Model(nn.Module):
     """A family: it looks at pictures; what else it can do is in `can`, by the names of tasks.
 
-    `answer` and `caption` are a `Speaker`'s, `embed` an `Embedder`'s, `match` and `fill` a
-    `Reader`'s; `choose` among options can all.
+    `answer` and `caption` are a `Speaker`'s, `embed` an `Embedder`'s, `match` a `Matcher`'s, and
+    `fill` a `Reader`'s; `choose` among options can all.
     """
 
     can: tuple[str, ...] = ()
@@ -131,8 +132,11 @@ class Embedder(Model):
     """A family with a space in common for pictures and texts."""
 
     @abstractmethod
-    def embed_pictures(self, context: Context) -> Float[Tensor, "B E"]:
-        """Pictures, as patches, as vectors of unit length; several of a row are taken together."""
+    def embed_pictures(self, context: Context) -> Float[Tensor, "B *Q E"]:
+        """Pictures, as patches, as vectors of unit length: one each, or several.
+
+        The pictures of a row are taken together.
+        """
 
     @abstractmethod
     def embed_texts(
@@ -142,6 +146,30 @@ class Embedder(Model):
 
     @abstractmethod
     def similarity(
-        self, pictures: Float[Tensor, "B E"], texts: Float[Tensor, "M E"]
+        self, pictures: Float[Tensor, "B *Q E"], texts: Float[Tensor, "M E"]
     ) -> Float[Tensor, "B M"]:
         """Scores of every picture with every text."""
+
+    def centre(self, pictures: Float[Tensor, "B *Q E"]) -> Float[Tensor, "B E"]:
+        """One vector of unit length a picture, for searches: of several, the middle.
+
+        Its product with a text is then near the mean over them, where `similarity` takes the best.
+        """
+        return pictures if pictures.ndim == 2 else F.normalize(pictures.mean(dim=1), dim=-1)
+
+
+class Matcher(Model):
+    """A family that says of a text whether it is true of pictures."""
+
+    @abstractmethod
+    def match(
+        self,
+        tokens: Int[Tensor, "M T"],
+        real: Bool[Tensor, "M T"],
+        context: Context,
+        *,
+        fused: bool = False,
+    ) -> Float[Tensor, " M"]:
+        """Whether each text is true of its pictures, as `connect` gives them, one context a text:
+        log p(true) / p(false).
+        """

@@ -7,7 +7,7 @@ from torch import nn
 
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError, nearest
-from seesay.model import blocks, cross, dual, fusion, parts, prefix, recurrent, single
+from seesay.model import blocks, cross, dual, fusion, parts, prefix, queries, recurrent, single
 from seesay.model.contract import Model
 
 
@@ -28,6 +28,7 @@ FAMILIES: dict[str, Family] = {
     "dual": Family(dual.build, _one),
     "single": Family(single.build, _one),
     "fusion": Family(fusion.build, _one),
+    "queries": Family(queries.build, _one),
     "cross": Family(cross.build, _one),
     "prefix": Family(prefix.build, parts.picture_tokens),
 }

@@ -112,26 +112,33 @@ def _position_resampler(config: ModelConfig) -> nn.Module:
     )
 
 
-def query_transformer(config: ModelConfig) -> QFormer:
-    """The Q-Former a recipe asks for, as wide as the text side."""
+def query_transformer(config: ModelConfig, *, words: bool, dropout: float = 0.0) -> QFormer:
+    """The Q-Former a recipe asks for: for queries alone, or for words beside them."""
     told, asked = config.text, config.connector
+    width, ratio = asked.width or told.width, asked.mlp_ratio or told.mlp_ratio
     return QFormer(
-        queries=torch.randn(asked.queries, told.width),
-        norm=layers.norm("layer", told.width),
+        queries=torch.randn(asked.queries, width),
+        norm=layers.norm("layer", width),
         blocks=query_blocks(
             depth=asked.depth,
-            width=told.width,
-            num_heads=told.num_heads,
-            mlp_inner=int(told.width * told.mlp_ratio),
+            width=width,
+            num_heads=asked.num_heads or told.num_heads,
+            mlp_inner=int(width * ratio),
             vision_width=config.vision.width,
             cross_every=asked.cross_every,
+            text=words,
+            dropout=dropout,
         ),
+        dropout=dropout,
     )
 
 
 def _qformer(config: ModelConfig) -> nn.Module:
-    width = config.text.width
-    return QueryProjection(qformer=query_transformer(config), project=nn.Linear(width, width))
+    width = config.connector.width or config.text.width
+    return QueryProjection(
+        qformer=query_transformer(config, words=False),
+        project=nn.Linear(width, config.text.width),
+    )
 
 
 # Connectors that ask with learned queries: how many tokens come out is theirs to say.

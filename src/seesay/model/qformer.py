@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from seesay.errors import CapabilityError
 from seesay.model import layers
-from seesay.model.layers import MLP, Attention, Record, keeper
+from seesay.model.layers import MLP, Attention, LayerCache, Record, keeper
 
 
 def allowed(
@@ -67,13 +67,14 @@ class QueryBlock(nn.Module):
         patches: Float[Tensor, "N P V"] | None = None,
         patch_bias: Tensor | None = None,
         bias: Tensor | None = None,
+        cache: LayerCache | None = None,
         fused: bool = False,
         record: Record | None = None,
         name: str = "block",
     ) -> Float[Tensor, "N L D"]:
         """Of the positions the first `num_queries` are queries; these alone look at patches."""
         keep = keeper(record, f"{name}.attention")
-        found_NLD = self.attention(x_NLD, bias=bias, fused=fused, record=keep)
+        found_NLD = self.attention(x_NLD, bias=bias, cache=cache, fused=fused, record=keep)
         x_NLD = self.attention_norm(x_NLD + self.dropout(found_NLD))
         x_NQD, x_NTD = x_NLD[:, :num_queries], x_NLD[:, num_queries:]
         if self.cross is not None and self.cross_norm is not None and num_queries:
@@ -124,6 +125,8 @@ class QFormer(nn.Module):
         text: Float[Tensor, "N T D"] | None = None,
         bias: Tensor | None = None,
         patch_bias: Tensor | None = None,
+        pictures: int = 1,
+        caches: Sequence[LayerCache] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N L D"]:
@@ -134,19 +137,23 @@ class QFormer(nn.Module):
             bias: who of queries and text may look at whom, to (N, K, L, L): `mask_bias` of
                 `allowed`. All at all where None.
             patch_bias: which patches may be looked at, to (N, K, Q, P).
+            pictures: how many stand side by side in the patches of a row, each with queries.
+            caches: hold the queries and tokens of before, which `bias` then has columns for too.
         """
         self._check(patches, text)
-        parts = [] if patches is None else [self.queries.expand(len(patches), -1, -1)]
+        queries_QD = self.queries.repeat(pictures, 1)
+        parts = [] if patches is None else [queries_QD.expand(len(patches), -1, -1)]
         if text is not None:
             parts.append(text)
         x_NLD = self.dropout(self.norm(torch.cat(parts, dim=1)))
         for i, block in enumerate(self.blocks):
             x_NLD = block(
                 x_NLD,
-                num_queries=0 if patches is None else len(self.queries),
+                num_queries=0 if patches is None else len(queries_QD),
                 patches=patches,
                 patch_bias=patch_bias,
                 bias=bias,
+                cache=None if caches is None else caches[i],
                 fused=fused,
                 record=record,
                 name=f"connector.blocks.{i}",

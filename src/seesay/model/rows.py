@@ -76,10 +76,24 @@ def owners(
 
 
 class Context(NamedTuple):
-    """What texts look at: of each row its pictures' features side by side, and which are real."""
+    """What texts look at: of each row its pictures' features side by side, and which are real.
+
+    each: how many of them are one picture's.
+    """
 
     features_BSD: Float[Tensor, "B S D"]
     real_BS: Bool[Tensor, "B S"]
+    each: int
+
+    @property
+    def count(self) -> int:
+        """How many pictures a row has room for."""
+        return self.features_BSD.shape[1] // self.each
+
+    @property
+    def several(self) -> bool:
+        """Whether that is more than one."""
+        return self.count > 1
 
     @classmethod
     def of(
@@ -90,17 +104,19 @@ class Context(NamedTuple):
         first_B = count_B.cumsum(0) - count_B
         most = int(count_B.max()) if rows else 0
         if most <= 1 and len(seen) == rows:
-            return cls(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=seen.device))
+            real_BS = torch.ones(seen.shape[:2], dtype=torch.bool, device=seen.device)
+            return cls(seen, real_BS, seen.shape[1])
         place_N = torch.arange(len(owners), device=owners.device) - first_B[owners]
         shape = (rows, max(most, 1), *seen.shape[1:])
         features = seen.new_zeros(shape).index_put((owners, place_N), seen)
         place_n = torch.arange(shape[1], device=seen.device)
         real_Bn = place_n < count_B[:, None]
-        return cls(features.flatten(1, 2), real_Bn.repeat_interleave(seen.shape[1], dim=1))
+        real_BS = real_Bn.repeat_interleave(seen.shape[1], dim=1)
+        return cls(features.flatten(1, 2), real_BS, seen.shape[1])
 
     def take(self, rows_M: Int[Tensor, " M"]) -> "Context":
         """The context of some rows, in this order."""
-        return Context(self.features_BSD[rows_M], self.real_BS[rows_M])
+        return Context(self.features_BSD[rows_M], self.real_BS[rows_M], self.each)
 
 
 class Apart(NamedTuple):

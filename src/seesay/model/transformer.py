@@ -115,7 +115,7 @@ class Transformer(Speaker):
         if seen is not None:
             met = self.meet(tokens, seen, documents=documents, groups=groups)
             if met.context_bias is not None and caches:
-                caches[0].context.bias = _at(met.context_bias, last)
+                caches[0].context.bias = bias_at(met.context_bias, last)
         else:
             kept = caches[0].context.bias if caches else None
             met = Met(self.text.embed(tokens), context_bias=kept)
@@ -142,7 +142,7 @@ class Transformer(Speaker):
         return layers.mask_bias(allowed, compute_type(like))
 
 
-def _at(bias: Tensor, last: Tensor | None) -> Tensor:
+def bias_at(bias: Tensor, last: Tensor | None) -> Tensor:
     """Of a context's bias (B, 1, T or 1, S) that of the last position, (B, 1, 1, S)."""
     if last is None or bias.shape[2] == 1:
         return bias[:, :, -1:]

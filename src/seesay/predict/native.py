@@ -16,7 +16,7 @@ from seesay.data.stream import Fit
 from seesay.data.text import Document, Text
 from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.model import generate
-from seesay.model.contract import Embedder, Model, Speaker
+from seesay.model.contract import Embedder, Matcher, Model, Speaker
 from seesay.model.reader import Reader
 from seesay.model.rows import SLOTS, Asked, Context, owners
 from seesay.predict.pictures import Pictures
@@ -121,7 +121,8 @@ class SeesayPredictor:
         self.model.eval()
         pictures = Pictures(self, [Prompt((picture,), ()) for picture in several], connect=False)
         with self.autocast():
-            return self.model.embed_pictures(pictures.context(range(len(several))))
+            vectors = self.model.embed_pictures(pictures.context(range(len(several))))
+            return self.model.centre(vectors)
 
     @torch.inference_mode()
     def _embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -270,7 +271,7 @@ class SeesayPredictor:
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """Whether each option is true of the pictures: log p(true) / p(false)."""
-        assert isinstance(self.model, Reader)
+        assert isinstance(self.model, Matcher)
         pictures = Pictures(self, prompts)
         pairs = [(i, option) for i, own in enumerate(options) for option in own]
         scores: list[float] = []

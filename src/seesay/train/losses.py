@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seesay import objectives
 from seesay.errors import RecipeError, nearest
-from seesay.model.contract import Embedder, Model, Said
+from seesay.model.contract import Embedder, Matcher, Model, Said
 from seesay.model.reader import Reader
 from seesay.model.rows import SLOTS, Asked, Context, owners
 from seesay.records import Batch
@@ -84,10 +84,15 @@ class Claims:
 
     @cached_property
     def pictures(self) -> Tensor:
-        """Vectors (B, E)."""
+        """Vectors (B, E), or several a row (B, Q, E)."""
         step = self._step
         context = Context.of(step.patches, step.owners, rows=len(step.batch.tokens_BT))
         return self._model.embed_pictures(context)
+
+    @property
+    def centres(self) -> Tensor:
+        """One vector a row (B, E)."""
+        return self._model.centre(self.pictures)
 
     @cached_property
     def texts(self) -> Tensor:
@@ -143,7 +148,7 @@ def contrastive(step: Step) -> Tensor:
         asked_B = claims.positive_BM.any(dim=1)
         right_B = claims.positive_BM.gather(1, best_B)[:, 0]
         step.facts["contrastive_right"] = right_B[asked_B].float().mean()
-        mean_E = claims.pictures.mean(dim=0)
+        mean_E = claims.centres.mean(dim=0)
         step.facts["contrastive_alike"] = mean_E.square().sum()
     return made
 
@@ -163,7 +168,8 @@ def matching(step: Step) -> Tensor:
     truth = torch.cat((claims.true_M, wrong, wrong))
     if len(batch.tokens_BT) == 1:  # Nothing to exchange with.
         rows, texts, truth = claims.row_M, texts[: len(claims.row_M)], claims.true_M
-    logits = _reader(step).match(
+    assert isinstance(step.model, Matcher)
+    logits = step.model.match(
         claims.tokens_Mt[texts], claims.real_Mt[texts], step.context.take(rows), fused=step.fused
     )
     with torch.no_grad():
