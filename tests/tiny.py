@@ -63,6 +63,7 @@ def fit(settings: config.Recipe) -> Fit:
         size=settings.model.vision.size,
         picture_tokens=families.picture_tokens(settings.model),
         row_tokens=settings.data.row_tokens,
+        inside=families.inside(settings.model),
     )
 
 

@@ -95,6 +95,15 @@ class ConnectorConfig:
     width: Size | None = None
     num_heads: Size | None = None
     mlp_ratio: Positive | None = None
+    # Of a `qformer` before a decoder: the queries see the question's words (InstructBLIP).
+    instructed: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _agree(self):
+        if self.instructed and self.kind != "qformer":
+            raise ValueError(f"a connector of kind '{self.kind}' reads no words: "
+                             "instructed is for a 'qformer'")  # fmt: skip
+        return self
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)

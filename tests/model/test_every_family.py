@@ -38,6 +38,8 @@ KINDS = {
     "smolvlm": {"family": "prefix", "connector": {"kind": "pixel_shuffle", "factor": 2}},
     "qwen-vl": {"family": "prefix", "connector": {"kind": "position_resampler", "queries": 4}},
     "blip-2": {"family": "prefix", "connector": {"kind": "qformer", "queries": 3}},
+    "instructblip": {"family": "prefix",
+                     "connector": {"kind": "qformer", "queries": 3, "instructed": True}},
 }  # fmt: skip
 
 
@@ -65,9 +67,20 @@ def able(what: str) -> list[str]:
 
 
 def batch_of(kind: str, *several: Row) -> Batch:
-    count = families.picture_tokens(settings(kind).model)
+    fit = tiny.fit(settings(kind))
+    rows = [
+        replace(
+            row,
+            inside=fit.inside,
+            documents=tuple(
+                fit.shown(each, len(row.pictures), picture_token=WORDS.picture)
+                for each in row.documents
+            ),
+        )
+        for row in several
+    ]
     return collate(
-        several, picture_token=WORDS.picture, picture_tokens=count, pad=WORDS.pad
+        rows, picture_token=WORDS.picture, picture_tokens=fit.picture_tokens, pad=WORDS.pad
     )
 
 
@@ -88,16 +101,13 @@ def logits(model: Speaker, batch: Batch, **more) -> torch.Tensor:
 def test_documents_and_rows_are_as_if_alone(kind):
     """Packed, beside rows of more pictures and of none."""
     model = built(kind)
-    together = logits(model, batch_of(kind, row(0), row(1, 2, documents=ANSWERS[:1]), row()))
-    at = families.picture_tokens(settings(kind).model)
-    for each in ANSWERS:
-        alone = logits(model, batch_of(kind, row(0, documents=[each])))
-        n = tiny.document(WORDS, *each).num_inputs
-        start = families.picture_tokens(settings(kind).model)
-        torch.testing.assert_close(
-            together[0, at : at + n], alone[0, start : start + n], atol=1e-5, rtol=1e-4
-        )
-        at += n
+    packed = batch_of(kind, row(0), row(1, 2, documents=ANSWERS[:1]), row())
+    together = logits(model, packed)
+    for number, each in enumerate(ANSWERS, start=1):
+        single = batch_of(kind, row(0, documents=[each]))
+        alone = logits(model, single)[0, single.documents_BT[0] == 1]
+        own = together[0, packed.documents_BT[0] == number]
+        torch.testing.assert_close(own, alone, atol=1e-5, rtol=1e-4)
     assert together.std() > 0.01
 
 
@@ -148,6 +158,7 @@ def test_cached_decoding_is_the_whole_forward(kind, beams):
             positions=torch.cat((alone.positions_BT[:, :length], after), dim=1),
             documents=torch.cat((alone.documents_BT[:, :length], ones), dim=1),
             groups=torch.cat((alone.groups_BT[:, :length], 0 * ones), dim=1),
+            horizon=torch.cat((alone.horizon_BT[:, :length], length - 1 + ones.cumsum(1)), dim=1),
         )
         log_TY = whole[0, length - 1 :].log_softmax(dim=-1)
         wanted = [float(log_TY[t, token]) for t, token in enumerate(said.tokens)]

@@ -95,8 +95,7 @@ def test_both_pictures_of_a_row_count_in_a_match():
 
 
 def test_all_of_it_learns_from_the_three_objectives():
-    model = families.build(settings(), vocabulary=len(WORDS), picture_token=WORDS.picture)
-    assert isinstance(model, Queries)
+    model = built()
     tokens = torch.arange(8, 20).view(2, 6)
     real = torch.ones_like(tokens, dtype=torch.bool)
     marked = torch.cat((torch.full((2, 1), WORDS.picture), tokens), dim=1)

@@ -24,7 +24,8 @@ class Row:
 
     `labels` are what is in each patch, (N, A, P), and `about` what the objects are that each
     document's answer is about, (A, O) a document, where that is known. `claims` are texts to hold
-    against the pictures, as tokens, and `truths` whether each is true.
+    against the pictures, as tokens, and `truths` whether each is true. Pictures stand before all
+    documents, or `inside`, as `showing` puts them, in each.
     """
 
     pictures: np.ndarray
@@ -34,10 +35,26 @@ class Row:
     about: tuple[np.ndarray, ...] | None = None
     claims: tuple[np.ndarray, ...] = ()
     truths: tuple[bool, ...] = ()
+    inside: bool = False
+
+    def prefix(self, picture_tokens: int) -> int:
+        """Positions that its pictures take before its documents."""
+        return 0 if self.inside else len(self.pictures) * picture_tokens
+
+    def marks(self, picture_tokens: int) -> int:
+        """How many picture tokens stand in it."""
+        times = len(self.documents) if self.inside else 1
+        return times * len(self.pictures) * picture_tokens
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
-        return len(self.pictures) * picture_tokens + sum(d.num_inputs for d in self.documents)
+        return self.prefix(picture_tokens) + sum(d.num_inputs for d in self.documents)
+
+
+def showing(document: Document, marks: int, *, picture_token: int) -> Document:
+    """A document that begins with so many picture tokens of its own."""
+    tokens = np.concatenate((np.full(marks, picture_token, np.int64), document.tokens))
+    return Document(tokens, np.concatenate((np.zeros(marks, bool), document.learned)))
 
 
 def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list[list[int]]:
@@ -169,7 +186,7 @@ def _lay(
     picture_tokens: int,
 ) -> None:
     """Write one row: its pictures as document 0, then each document with positions that restart."""
-    prefix = len(row.pictures) * picture_tokens
+    prefix = row.prefix(picture_tokens)
     tokens[:prefix] = picture_token
     positions[:prefix] = np.arange(prefix)
     documents[:prefix] = 0
@@ -205,7 +222,7 @@ def _count(batch: Batch, rows: Sequence[Row], *, picture_token: int, picture_tok
     """Every row must hold exactly the picture tokens that its pictures give."""
     found = (batch.tokens_BT == picture_token).sum(dim=1).tolist()
     for row, has in zip(rows, found, strict=True):
-        wants = len(row.pictures) * picture_tokens
+        wants = row.marks(picture_tokens)
         if has != wants:
             raise LengthError(
                 f"{has} picture tokens stand in the text but the pictures give {wants}",

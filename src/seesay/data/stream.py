@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from seesay.config import DataConfig, SourceConfig, StageConfig
 from seesay.data import images, order
 from seesay.data.augment import Augment
-from seesay.data.collate import Row, collate, fill, split
+from seesay.data.collate import Row, collate, fill, showing, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, PictureError, RecipeError, SeesayError
 from seesay.records import Batch, Example, Turn
@@ -37,11 +37,21 @@ class Fit:
     about: bool = False  # whether what an answer is about is labelled
     spoken: bool = True  # whether conversations are wanted
     claimed: bool = False  # whether texts to hold against pictures are wanted
+    inside: bool = False  # whether pictures stand in each document, or before all of a row
 
-    @property
-    def room(self) -> int:
-        """Tokens left for text in a row of one picture."""
-        return self.row_tokens - self.picture_tokens
+    def room(self, pictures: int) -> int:
+        """Tokens that a document may have, in a row of so many pictures, beside theirs."""
+        return self.row_tokens - pictures * self.picture_tokens
+
+    def shared(self, pictures: int) -> int:
+        """Tokens that the documents of a row share."""
+        return self.row_tokens if self.inside else self.room(pictures)
+
+    def shown(self, document: Document, pictures: int, *, picture_token: int) -> Document:
+        """A document as it stands in a row: with its pictures, where they stand in each."""
+        if not self.inside:
+            return document
+        return showing(document, pictures * self.picture_tokens, picture_token=picture_token)
 
 
 # A batch none of whose pictures can be read is made of a later one's, at most so many steps on.
@@ -105,11 +115,15 @@ class SceneRows:
     def _row(self, examples: Sequence[Example], *, about: bool = False) -> Row:
         from seesay import scenes
 
-        origin, room = str(examples[0].origin), self.fit.room
+        origin, room = str(examples[0].origin), self.fit.room(1)
         spoken = [e for e in examples if e.turns]
         turns = [e.turns if self.config.reasoning else straight(e.turns) for e in spoken]
-        documents = [self.text.encode(said, limit=room, where=origin) for said in turns]
-        kept = fill(documents, room=room)
+        mark = self.text.picture
+        documents = [
+            self.fit.shown(self.text.encode(s, limit=room, where=origin), 1, picture_token=mark)
+            for s in turns
+        ]
+        kept = fill(documents, room=self.fit.shared(1))
         objects = [scenes.about(spoken[i].scene, spoken[i].objects) for i in kept if about]
         # As they are drawn, unless the model takes in oblong pictures.
         pixels = images.pixels(examples[0].images[0], size=self.fit.size, fit=self.fit.how)
@@ -119,6 +133,7 @@ class SceneRows:
             origin,
             self._labels(examples[0]),
             tuple(objects) or None,
+            inside=self.fit.inside,
         )
 
     def _labels(self, example: Example) -> np.ndarray | None:
@@ -162,11 +177,12 @@ class FileRows:
                 continue
             room = self._room(examples[members[0]])
             lengths = [self._document(examples[i], room).num_inputs for i in members]
-            rows += [[members[i] for i in row] for row in split(lengths, room=room)]
+            shared = self.fit.shared(len(examples[members[0]].images))
+            rows += [[members[i] for i in row] for row in split(lengths, room=shared)]
         return rows
 
     def _room(self, example: Example) -> int:
-        room = self.fit.row_tokens - len(example.images) * self.fit.picture_tokens
+        room = self.fit.room(len(example.images))
         if room < 2:
             raise DataError(
                 f"{len(example.images)} pictures take "
@@ -179,7 +195,8 @@ class FileRows:
 
     def _document(self, example: Example, room: int) -> Document:
         turns = example.turns if self.reasoning else straight(example.turns)
-        return self.text.encode(turns, limit=room, where=str(example.origin))
+        document = self.text.encode(turns, limit=room, where=str(example.origin))
+        return self.fit.shown(document, len(example.images), picture_token=self.text.picture)
 
     def row(self, index: int, stage: StageConfig | None) -> Row:
         """The `index`-th row read; epochs follow each other in orders of their own."""
@@ -196,7 +213,8 @@ class FileRows:
         if self.fit.spoken:
             documents = tuple(self._document(example, room) for example in changed)
         said = [each for example in changed if self.fit.claimed for each in claimed_by(example)]
-        made = Row(change.picture(pixels), documents, str(examples[0].origin))
+        origin = str(examples[0].origin)
+        made = Row(change.picture(pixels), documents, origin, inside=self.fit.inside)
         return replace(made, **claims(said, self.text))
 
     def _pixels(self, example: Example, number: int) -> np.ndarray:

@@ -24,6 +24,8 @@ class Model(nn.Module):
     """
 
     can: tuple[str, ...] = ()
+    # Whether pictures stand in each document, for it alone, or before all documents of a row.
+    inside: bool = False
     vision: nn.Module
     picture_token: int
     text: Any  # the words' side: an `embedding`, and the `logits` of features

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from seesay.config import ModelConfig
 from seesay.model import layers, parts
 from seesay.model.contract import Embedder
-from seesay.model.layers import Record
+from seesay.model.layers import Record, compute_type
 from seesay.model.rows import Context
 from seesay.model.text import Decoder
-from seesay.model.transformer import compute_type
 from seesay.model.vision import Pool
 
 

@@ -55,6 +55,11 @@ def picture_tokens(config: ModelConfig) -> int:
     return _family(config).picture_tokens(config)
 
 
+def inside(config: ModelConfig) -> bool:
+    """Whether pictures stand in each document of a row, for it alone, or before all of them."""
+    return config.family == "prefix" and config.connector.instructed
+
+
 def _family(config: ModelConfig) -> Family:
     if config.family not in FAMILIES:
         raise RecipeError(

@@ -7,7 +7,7 @@ from seesay.config import ModelConfig, TextConfig, VisionConfig
 from seesay.errors import RecipeError
 from seesay.model import blocks, connectors, layers, vision
 from seesay.model.qformer import QFormer, QueryProjection, query_blocks
-from seesay.model.text import Decoder
+from seesay.model.text import Decoder, Words
 
 
 def vision_side(config: VisionConfig) -> nn.Module:
@@ -63,12 +63,18 @@ def patch_grid(config: VisionConfig) -> tuple[int, int]:
     return -(-height // patch), -(-width // patch)
 
 
-def connector(config: ModelConfig) -> nn.Module:
-    """The connector a recipe asks for."""
+def connector(config: ModelConfig, *, vocabulary: int | None = None) -> nn.Module:
+    """The connector a recipe asks for; `vocabulary` is that of questions it may be told.
+
+    Raises:
+        RecipeError: it is to be told questions, and there is no vocabulary of them.
+    """
     widths = {"vision_width": config.vision.width, "text_width": config.text.width}
     kind = config.connector.kind
-    if kind in _ASKING:
-        return _ASKING[kind](config)
+    if kind == "qformer":
+        return _qformer(config, vocabulary)
+    if kind in _RESAMPLERS:
+        return _RESAMPLERS[kind](config)
     if kind == "pixel_shuffle":
         picture_tokens(config)  # raises where the grid does not fold
         return connectors.PixelShuffle(
@@ -133,20 +139,28 @@ def query_transformer(config: ModelConfig, *, words: bool, dropout: float = 0.0)
     )
 
 
-def _qformer(config: ModelConfig) -> nn.Module:
-    width = config.connector.width or config.text.width
+def _qformer(config: ModelConfig, vocabulary: int | None) -> nn.Module:
+    width, words = config.connector.width or config.text.width, None
+    if config.connector.instructed:
+        if vocabulary is None:
+            raise RecipeError(
+                f"a model of family '{config.family}' tells its connector no questions",
+                where="model.connector.instructed",
+                fix="set it to false, or write model.family = 'prefix'",
+            )
+        words = Words(
+            nn.Embedding(vocabulary, width), positions=nn.Embedding(config.text.context, width)
+        )
     return QueryProjection(
-        qformer=query_transformer(config, words=False),
+        qformer=query_transformer(config, words=words is not None),
         project=nn.Linear(width, config.text.width),
+        words=words,
     )
 
 
 # Connectors that ask with learned queries: how many tokens come out is theirs to say.
-_ASKING = {
-    "resampler": _resampler,
-    "position_resampler": _position_resampler,
-    "qformer": _qformer,
-}
+_RESAMPLERS = {"resampler": _resampler, "position_resampler": _position_resampler}
+_ASKING = (*_RESAMPLERS, "qformer")
 
 
 def picture_tokens(config: ModelConfig) -> int:

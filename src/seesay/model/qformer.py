@@ -8,12 +8,13 @@ Shapes: N rows, P patches, V vision width, Q queries, T tokens, L queries and to
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from seesay.errors import CapabilityError
 from seesay.model import layers
 from seesay.model.layers import MLP, Attention, LayerCache, Record, keeper
+from seesay.model.text import Words
 
 
 def allowed(
@@ -176,11 +177,16 @@ class QueryProjection(nn.Module):
     """What a Q-Former's queries found, at the text side's width (BLIP-2, section 3.3).
 
     With `text`, the queries look for what an instruction asks (InstructBLIP, arXiv:2305.06500).
+
+    Args:
+        words: embeds instructions, where they are to be asked as tokens.
     """
 
-    def __init__(self, *, qformer: QFormer, project: nn.Module) -> None:
+    def __init__(
+        self, *, qformer: QFormer, project: nn.Module, words: Words | None = None
+    ) -> None:
         super().__init__()
-        self.qformer, self.project = qformer, project
+        self.qformer, self.project, self.words = qformer, project, words
 
     def forward(
         self,
@@ -193,6 +199,23 @@ class QueryProjection(nn.Module):
     ) -> Float[Tensor, "N Q D"]:
         x_NLE = self.qformer(patches, text=text, bias=bias, fused=fused, record=record)
         return self.project(x_NLE[:, : len(self.qformer.queries)])
+
+    def ask(
+        self,
+        patches: Float[Tensor, "N P V"],
+        *,
+        tokens: Int[Tensor, "N T"],
+        real: Bool[Tensor, "N T"],
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N Q D"]:
+        """What the queries found that the words, both ways beside them, ask for."""
+        assert self.words is not None
+        places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        text = self.words.embed(tokens, positions=places)
+        may = allowed(real, num_queries=len(self.qformer.queries))
+        bias = layers.mask_bias(may, layers.compute_type(text))
+        return self(patches, text=text, bias=bias, fused=fused, record=record)
 
 
 def query_blocks(

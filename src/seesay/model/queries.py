@@ -17,12 +17,12 @@ from seesay.model import parts
 from seesay.model.contract import Embedder, Matcher, Said, Speaker
 from seesay.model.cross import shown
 from seesay.model.dual import beginning, places, scaled, unit
-from seesay.model.layers import LayerCache, Record, mask_bias
+from seesay.model.layers import LayerCache, Record, compute_type, mask_bias
 from seesay.model.qformer import QFormer
 from seesay.model.reader import FillHead
 from seesay.model.rows import Context, owners, visible
 from seesay.model.text import Words
-from seesay.model.transformer import bias_at, compute_type
+from seesay.model.transformer import bias_at
 
 
 class Queries(Embedder, Matcher, Speaker):

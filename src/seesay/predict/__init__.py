@@ -104,6 +104,7 @@ def predictor(
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
+        inside=families.inside(recipe.model),
     )
     context = recipe.model.text.context
     return SeesayPredictor(

@@ -158,7 +158,7 @@ class SeesayPredictor:
             self._check_length(len(document) + 1, prompt, "shorten the question")
         pictures = Pictures(self, prompts)
         rows = [
-            Row(pictures.of(i), (document,), f"prompt {offset + i}")
+            self._row(pictures.of(i), (document,), f"prompt {offset + i}")
             for i, document in enumerate(documents)
         ]
         batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
@@ -330,7 +330,7 @@ class SeesayPredictor:
         for i, (prompt, own) in enumerate(zip(prompts, options, strict=True)):
             for documents in self._option_rows(prompt, own):
                 owners.append(i)
-                rows.append(Row(pictures.of(i), documents, f"prompt {i}"))
+                rows.append(self._row(pictures.of(i), documents, f"prompt {i}"))
         sums: list[list[float]] = [[] for _ in prompts]
         for start in range(0, len(rows), self.most_rows):
             part = slice(start, start + self.most_rows)
@@ -384,6 +384,12 @@ class SeesayPredictor:
                 where=self.name,
                 fix=fix,
             )
+
+    def _row(self, pixels: np.ndarray, documents: Sequence[Document], origin: str) -> Row:
+        """A row of documents, with pictures before them or in each."""
+        mark, several = self.text.picture, len(pixels)
+        shown = tuple(self.fit.shown(d, several, picture_token=mark) for d in documents)
+        return Row(pixels, shown, origin, inside=self.fit.inside)
 
     def _collate(self, rows: Sequence[Row]) -> Batch:
         return collate(

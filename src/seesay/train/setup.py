@@ -56,6 +56,7 @@ def prepare(
         about=_taught(recipe, "object"),
         spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
         claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
+        inside=families.inside(recipe.model),
     )
     place = machine.device(device)
     dtype = machine.precision(place, wish=_WISHES[recipe.train.precision])
