@@ -1,4 +1,4 @@
-"""Queries that are told the question: as one picture and one question alone have it, written out."""
+"""Queries that are told the question: as one picture and one question alone have it."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""BLIP-2's first stage: what queries and words see of each other when they are told, and likened."""
+"""BLIP-2's first stage: what queries and words see of each other, as they are told and likened."""
 
 import pytest
 import tiny

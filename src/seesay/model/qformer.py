@@ -182,9 +182,7 @@ class QueryProjection(nn.Module):
         words: embeds instructions, where they are to be asked as tokens.
     """
 
-    def __init__(
-        self, *, qformer: QFormer, project: nn.Module, words: Words | None = None
-    ) -> None:
+    def __init__(self, *, qformer: QFormer, project: nn.Module, words: Words | None = None) -> None:
         super().__init__()
         self.qformer, self.project, self.words = qformer, project, words
 

@@ -73,7 +73,7 @@ class Queries(Embedder, Matcher, Speaker):
         own_BQQ, real_BQ = self._own(context), self._real(context)
         h_BQD = self._run(context, allowed=own_BQQ if context.several else None)
         vectors_BQE = unit(self.project(h_BQD))
-        again_BQE = vectors_BQE[:, : len(self.qformer.queries)].repeat(1, context.count, 1)
+        again_BQE = vectors_BQE[:, : len(self.qformer.queries)].repeat(1, context.pictures, 1)
         return vectors_BQE.where(real_BQ[..., None], again_BQE)
 
     def embed_texts(
@@ -250,7 +250,7 @@ class Queries(Embedder, Matcher, Speaker):
         patches, patch_bias = context.features_BSD, None
         kind = compute_type(patches)
         if context.several:
-            blocks = torch.eye(context.count, dtype=torch.bool, device=patches.device)
+            blocks = torch.eye(context.pictures, dtype=torch.bool, device=patches.device)
             queries = len(self.qformer.queries)
             own = blocks.repeat_interleave(queries, dim=0).repeat_interleave(context.each, dim=1)
             patch_bias = mask_bias(own, kind)
@@ -259,7 +259,7 @@ class Queries(Embedder, Matcher, Speaker):
             text=text,
             bias=None if allowed is None else mask_bias(allowed[:, None], kind),
             patch_bias=patch_bias,
-            pictures=context.count,
+            pictures=context.pictures,
             caches=caches,
             fused=fused,
             record=record,
@@ -267,7 +267,7 @@ class Queries(Embedder, Matcher, Speaker):
 
     def _own(self, context: Context) -> Bool[Tensor, "B Q Q"]:
         """Queries see those of the same picture."""
-        picture_Q = torch.arange(context.count, device=context.real_BS.device)
+        picture_Q = torch.arange(context.pictures, device=context.real_BS.device)
         picture_Q = picture_Q.repeat_interleave(len(self.qformer.queries))
         own_QQ = picture_Q[:, None] == picture_Q
         return own_QQ.expand(len(context.real_BS), -1, -1)

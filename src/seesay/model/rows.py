@@ -86,14 +86,14 @@ class Context(NamedTuple):
     each: int
 
     @property
-    def count(self) -> int:
+    def pictures(self) -> int:
         """How many pictures a row has room for."""
         return self.features_BSD.shape[1] // self.each
 
     @property
     def several(self) -> bool:
         """Whether that is more than one."""
-        return self.count > 1
+        return self.pictures > 1
 
     @classmethod
     def of(
