@@ -64,6 +64,7 @@ def fit(settings: config.Recipe) -> Fit:
         picture_tokens=families.picture_tokens(settings.model),
         row_tokens=settings.data.row_tokens,
         inside=families.inside(settings.model),
+        regions=settings.model.vision.regions,
     )
 
 

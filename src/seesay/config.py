@@ -44,7 +44,7 @@ def _rises(numbers: Sequence[float], name: str) -> None:
 class VisionConfig:
     """The vision side. `stem_widths` sets the patch of a `conv` stem: 2 ** their number."""
 
-    kind: Literal["vit", "resnet"] = "vit"
+    kind: Literal["vit", "resnet", "regions"] = "vit"
     image_size: Size | tuple[Size, Size] = 64
     width: Size = 192
     depth: Annotated[int, Field(ge=0, le=1000)] = 2
@@ -59,6 +59,16 @@ class VisionConfig:
     head_norm: NormOrNone = "plain"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     deviation: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
+
+    # Of `regions`: pixels along a side of what is cut out, and boxes along a side of the grid that
+    # stands in where nobody says what the boxes are.
+    crop: Size = 16
+    grid: Size = 4
+
+    @property
+    def regions(self) -> int:
+        """Boxes along a side of that grid; 0 where patches are looked at."""
+        return self.grid if self.kind == "regions" else 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,13 +107,6 @@ class ConnectorConfig:
     mlp_ratio: Positive | None = None
     # Of a `qformer` before a decoder: the queries see the question's words (InstructBLIP).
     instructed: bool = False
-
-    @pydantic.model_validator(mode="after")
-    def _agree(self):
-        if self.instructed and self.kind != "qformer":
-            raise ValueError(f"a connector of kind '{self.kind}' reads no words: "
-                             "instructed is for a 'qformer'")  # fmt: skip
-        return self
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)

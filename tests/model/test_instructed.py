@@ -154,7 +154,7 @@ def test_pictures_that_do_not_stand_in_the_documents_are_an_error(model):
 
 def test_only_a_q_former_before_a_decoder_is_told_questions():
     with pytest.raises(RecipeError, match="kind 'mlp' reads no words"):
-        recipe(kind="mlp")
+        families.build(recipe(kind="mlp").model, vocabulary=20, picture_token=1)
     cross = replace(recipe().model, family="cross")
     with pytest.raises(RecipeError, match="family 'cross' tells its connector no questions"):
         families.build(cross, vocabulary=20, picture_token=1)

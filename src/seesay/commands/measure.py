@@ -13,6 +13,7 @@ from seesay import report as reports
 from seesay.commands.options import console, print_json, say, silent
 from seesay.errors import DataError, RecipeError
 from seesay.evaluate import Evaluation, How
+from seesay.evaluate.asking import regions
 from seesay.model import checkpoint
 from seesay.model.contract import Model
 from seesay.predict import Prompt, SeesayPredictor
@@ -41,7 +42,7 @@ def sampler(run: Run, examples: Sequence[Example]) -> Callable[[Model], Mapping[
 
     def sample(model: Model) -> Mapping[str, str]:
         example = examples[next(turn) % len(examples)]
-        prompt = Prompt(example.images, _before_truth(example))
+        prompt = Prompt(example.images, _before_truth(example), regions(example))
         answer = predictor_of(run).answer([prompt])[0]
         return {"question": example.question, "answer": answer.text, "truth": example.answer}
 

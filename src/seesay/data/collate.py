@@ -1,6 +1,7 @@
 """Documents -> packed rows -> Batch: questions on one picture share it under a document mask.
 
-Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patches, O objects.
+Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patches, O objects, R
+boxes.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ class Row:
     `labels` are what is in each patch, (N, A, P), and `about` what the objects are that each
     document's answer is about, (A, O) a document, where that is known. `claims` are texts to hold
     against the pictures, as tokens, and `truths` whether each is true. Pictures stand before all
-    documents, or `inside`, as `showing` puts them, in each.
+    documents, or `inside`, as `showing` puts them, in each. `boxes` are what is looked at in each
+    picture, (R, 4), as shares of it.
     """
 
     pictures: np.ndarray
@@ -36,6 +38,7 @@ class Row:
     claims: tuple[np.ndarray, ...] = ()
     truths: tuple[bool, ...] = ()
     inside: bool = False
+    boxes: tuple[np.ndarray, ...] | None = None
 
     def prefix(self, picture_tokens: int) -> int:
         """Positions that its pictures take before its documents."""
@@ -115,6 +118,7 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         pictures_NCHW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
         horizon_BT=torch.from_numpy(_horizon(learned, documents)),
         labels_NAP=_labels(rows),
+        boxes_NR4=_boxes(rows),
         about_BTAO=_about(rows, documents, targets),
         **_claims(rows, pad=pad),
         origins=tuple(row.origin for row in rows),
@@ -143,6 +147,21 @@ def _claims(rows: Sequence[Row], *, pad: int) -> dict[str, Any]:
         "claims_true_M": torch.tensor([int(true) for _, _, true in claims]),
         "claims_row_M": torch.tensor([b for b, _, _ in claims]),
     }
+
+
+def _boxes(rows: Sequence[Row]) -> torch.Tensor | None:
+    """The boxes of all pictures; None where patches are looked at."""
+    if rows[0].boxes is None:
+        return None
+    return padded([boxes for row in rows for boxes in row.boxes or ()])
+
+
+def padded(boxes: Sequence[np.ndarray]) -> torch.Tensor:
+    """The boxes of several pictures, (R, 4) each, as one tensor; -1 where there is none."""
+    made = np.full((len(boxes), max(map(len, boxes), default=0), 4), -1, np.float32)
+    for own, given in zip(made, boxes, strict=True):
+        own[: len(given)] = given
+    return torch.from_numpy(made)
 
 
 def _labels(rows: Sequence[Row]) -> torch.Tensor | None:

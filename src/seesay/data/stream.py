@@ -13,12 +13,13 @@ import torch
 from torch.utils.data import Dataset
 
 from seesay.config import DataConfig, SourceConfig, StageConfig
+from seesay.coordinates import cells, shares
 from seesay.data import images, order
 from seesay.data.augment import Augment
 from seesay.data.collate import Row, collate, fill, showing, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, PictureError, RecipeError, SeesayError
-from seesay.records import Batch, Example, Turn
+from seesay.records import Batch, Box, Example, Turn
 
 # A file source keeps decoded pictures up to this many bytes in each process that reads it: small
 # sets are decoded once.
@@ -38,6 +39,7 @@ class Fit:
     spoken: bool = True  # whether conversations are wanted
     claimed: bool = False  # whether texts to hold against pictures are wanted
     inside: bool = False  # whether pictures stand in each document, or before all of a row
+    regions: int = 0  # where boxes are looked at, those along a side of a grid of them
 
     def room(self, pictures: int) -> int:
         """Tokens that a document may have, in a row of so many pictures, beside theirs."""
@@ -46,6 +48,13 @@ class Fit:
     def shared(self, pictures: int) -> int:
         """Tokens that the documents of a row share."""
         return self.row_tokens if self.inside else self.room(pictures)
+
+    def boxes(
+        self, boxes: Sequence[Box] = (), *, width: float = 1, height: float = 1
+    ) -> np.ndarray:
+        """The boxes looked at in a picture of that size, (R, 4): these, or a grid of them."""
+        sides = [shares(box, width=width, height=height) for box in boxes] or cells(self.regions)
+        return np.array(sides, np.float32)
 
     def shown(self, document: Document, pictures: int, *, picture_token: int) -> Document:
         """A document as it stands in a row: with its pictures, where they stand in each."""
@@ -134,7 +143,14 @@ class SceneRows:
             self._labels(examples[0]),
             tuple(objects) or None,
             inside=self.fit.inside,
+            boxes=self._boxes(examples[0]) if self.fit.regions else None,
         )
+
+    def _boxes(self, example: Example) -> tuple[np.ndarray, ...]:
+        from seesay import scenes
+
+        side = max(self.fit.size)
+        return (self.fit.boxes(scenes.regions(example), width=side, height=side),)
 
     def _labels(self, example: Example) -> np.ndarray | None:
         from seesay import scenes
@@ -214,7 +230,8 @@ class FileRows:
             documents = tuple(self._document(example, room) for example in changed)
         said = [each for example in changed if self.fit.claimed for each in claimed_by(example)]
         origin = str(examples[0].origin)
-        made = Row(change.picture(pixels), documents, origin, inside=self.fit.inside)
+        boxes = tuple(self.fit.boxes() for _ in pixels) if self.fit.regions else None
+        made = Row(change.picture(pixels), documents, origin, inside=self.fit.inside, boxes=boxes)
         return replace(made, **claims(said, self.text))
 
     def _pixels(self, example: Example, number: int) -> np.ndarray:

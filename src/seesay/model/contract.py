@@ -1,7 +1,8 @@
 """Contract: what every family offers to training, prediction and checkpoints.
 
 Shapes: B rows, T positions, N pictures, C H W channels and pixels, P patches, V vision width, Q
-picture tokens, D text width, M texts, E width of the common space, Y vocabulary, S context.
+picture tokens, D text width, M texts, E width of the common space, Y vocabulary, S context,
+R boxes.
 """
 
 from abc import abstractmethod
@@ -42,11 +43,13 @@ class Model(nn.Module):
         self,
         pictures: UInt8[Tensor, "N C H W"],
         *,
+        boxes: Float[Tensor, "N R 4"] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N P V"]:
-        """Pictures as patches of the vision side's width."""
-        return self.vision(pictures, fused=fused, record=record)
+        """Pictures as patches of the vision side's width, or as regions in these boxes."""
+        where = {} if boxes is None else {"boxes": boxes}
+        return self.vision(pictures, **where, fused=fused, record=record)
 
     def connect(
         self,
@@ -64,11 +67,12 @@ class Model(nn.Module):
         self,
         pictures: UInt8[Tensor, "N C H W"],
         *,
+        boxes: Float[Tensor, "N R 4"] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N Q D"]:
         """Pictures as what the text side takes in."""
-        patches = self.look(pictures, fused=fused, record=record)
+        patches = self.look(pictures, boxes=boxes, fused=fused, record=record)
         return self.connect(patches, fused=fused, record=record)
 
 

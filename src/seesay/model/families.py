@@ -40,6 +40,7 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
     Raises:
         RecipeError: there is no such family, or its parts do not fit each other.
     """
+    _check_regions(config)
     model = _family(config).build(config, vocabulary=vocabulary, picture_token=picture_token)
     patch, things = sum(config.patch_classes), config.num_objects * sum(config.object_classes)
     if patch:
@@ -48,6 +49,17 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
         model.object_head = nn.Linear(config.text.width, things)
     blocks.initialise(model)
     return model
+
+
+def _check_regions(config: ModelConfig) -> None:
+    kind = config.connector.kind
+    if config.vision.regions and (config.family != "single" or kind not in ("linear", "mlp")):
+        raise RecipeError(
+            f"regions are no grid of patches, and family '{config.family}' with a connector of "
+            f"kind '{kind}' would take them for one",
+            where="model.vision.kind",
+            fix="write model.family = 'single', and model.connector.kind = 'linear' or 'mlp'",
+        )
 
 
 def picture_tokens(config: ModelConfig) -> int:

@@ -7,12 +7,14 @@ from seesay.config import ModelConfig, TextConfig, VisionConfig
 from seesay.errors import RecipeError
 from seesay.model import blocks, connectors, layers, vision
 from seesay.model.qformer import QFormer, QueryProjection, query_blocks
+from seesay.model.regions import Regions
 from seesay.model.text import Decoder, Words
 
 
 def vision_side(config: VisionConfig) -> nn.Module:
     """The vision side a recipe asks for."""
     normalise = vision.Normalise(mean=config.mean, deviation=config.deviation)
+    norm = layers.norm(config.norms, config.width)
     if config.kind == "resnet":
         widths = (*config.stem_widths[:-1], config.width)
         return vision.ResNet(
@@ -20,23 +22,37 @@ def vision_side(config: VisionConfig) -> nn.Module:
             widths=widths,
             depths=config.stem_residuals,
             stride=2,
-            norm=layers.norm(config.norms, config.width),
+            norm=norm,
+        )
+    if config.kind == "regions":
+        return Regions(
+            normalise=normalise,
+            stem=_stem(config),
+            place=nn.Linear(6, config.width),
+            blocks=_vision_blocks(config),
+            norm=norm,
+            crop=config.crop,
+            grid=config.grid,
         )
     height, width = patch_grid(config)
     return vision.VisionTransformer(
         normalise=normalise,
         stem=_stem(config),
         positions=torch.randn(height * width, config.width) * 0.02,
-        blocks=blocks.stack(
-            depth=config.depth,
-            width=config.width,
-            num_heads=config.num_heads,
-            mlp_inner=int(config.width * config.mlp_ratio),
-            activation=config.activation,
-            norms=config.norms,
-            head_norm=config.head_norm,
-        ),
-        norm=layers.norm(config.norms, config.width),
+        blocks=_vision_blocks(config),
+        norm=norm,
+    )
+
+
+def _vision_blocks(config: VisionConfig) -> nn.ModuleList:
+    return blocks.stack(
+        depth=config.depth,
+        width=config.width,
+        num_heads=config.num_heads,
+        mlp_inner=int(config.width * config.mlp_ratio),
+        activation=config.activation,
+        norms=config.norms,
+        head_norm=config.head_norm,
     )
 
 
@@ -71,6 +87,12 @@ def connector(config: ModelConfig, *, vocabulary: int | None = None) -> nn.Modul
     """
     widths = {"vision_width": config.vision.width, "text_width": config.text.width}
     kind = config.connector.kind
+    if config.connector.instructed and kind != "qformer":
+        raise RecipeError(
+            f"a connector of kind '{kind}' reads no words",
+            where="model.connector.instructed",
+            fix="set it to false, or write model.connector.kind = 'qformer'",
+        )
     if kind == "qformer":
         return _qformer(config, vocabulary)
     if kind in _RESAMPLERS:

@@ -97,22 +97,29 @@ class Context(NamedTuple):
 
     @classmethod
     def of(
-        cls, seen: Float[Tensor, "N Q D"], owners: Int[Tensor, " N"], *, rows: int
+        cls,
+        seen: Float[Tensor, "N Q D"],
+        owners: Int[Tensor, " N"],
+        *,
+        rows: int,
+        real: Bool[Tensor, "N Q"] | None = None,
     ) -> "Context":
-        """The pictures put in their rows; a row without any has nothing real."""
+        """The pictures put in their rows; a row without any has nothing real.
+
+        `real`: which of their features are, where not all of them.
+        """
+        if real is None:
+            real = torch.ones(seen.shape[:2], dtype=torch.bool, device=seen.device)
         count_B = owners.bincount(minlength=rows)
         first_B = count_B.cumsum(0) - count_B
         most = int(count_B.max()) if rows else 0
         if most <= 1 and len(seen) == rows:
-            real_BS = torch.ones(seen.shape[:2], dtype=torch.bool, device=seen.device)
-            return cls(seen, real_BS, seen.shape[1])
+            return cls(seen, real, seen.shape[1])
         place_N = torch.arange(len(owners), device=owners.device) - first_B[owners]
         shape = (rows, max(most, 1), *seen.shape[1:])
         features = seen.new_zeros(shape).index_put((owners, place_N), seen)
-        place_n = torch.arange(shape[1], device=seen.device)
-        real_Bn = place_n < count_B[:, None]
-        real_BS = real_Bn.repeat_interleave(seen.shape[1], dim=1)
-        return cls(features.flatten(1, 2), real_BS, seen.shape[1])
+        real_BnQ = real.new_zeros(shape[:3]).index_put((owners, place_N), real)
+        return cls(features.flatten(1, 2), real_BnQ.flatten(1, 2), seen.shape[1])
 
     def take(self, rows_M: Int[Tensor, " M"]) -> "Context":
         """The context of some rows, in this order."""

@@ -105,6 +105,7 @@ def predictor(
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
         inside=families.inside(recipe.model),
+        regions=recipe.model.vision.regions,
     )
     context = recipe.model.text.context
     return SeesayPredictor(

@@ -18,7 +18,7 @@ from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.model import generate
 from seesay.model.contract import Embedder, Matcher, Model, Speaker
 from seesay.model.reader import Reader
-from seesay.model.rows import SLOTS, Asked, Context, owners
+from seesay.model.rows import SLOTS, Asked, Context
 from seesay.predict.pictures import Pictures
 from seesay.predict.protocol import Answer, Decoding, Prompt
 from seesay.records import Batch, Picture, Turn
@@ -166,16 +166,16 @@ class SeesayPredictor:
             if isinstance(self.model, Speaker):
                 made = self._generate(self.model, batch, seen, offset)
             else:
-                made = self._fill(batch, seen)
+                made = self._fill(batch, pictures.context(range(len(rows))))
         said = [self.text.read(g.tokens) for g in made]
         return [
             Answer(turn.text, g.log_probabilities, turn.reasoning)
             for turn, g in zip(said, made, strict=True)
         ]
 
-    def _fill(self, batch: Batch, seen: torch.Tensor) -> list[generate.Generated]:
+    def _fill(self, batch: Batch, context: Context) -> list[generate.Generated]:
         """Answers whose words are all filled in at once, up to their end."""
-        log_BkY = self._slots(batch, seen)
+        log_BkY = self._slots(batch, context)
         log_BkY = log_BkY.index_fill(2, torch.tensor(self._unsaid, device=self.device), -torch.inf)
         logs_Bk, said_Bk = log_BkY.max(dim=2)
         made = []
@@ -188,7 +188,7 @@ class SeesayPredictor:
             )
         return made
 
-    def _slots(self, batch: Batch, seen: torch.Tensor) -> torch.Tensor:
+    def _slots(self, batch: Batch, context: Context) -> torch.Tensor:
         """Log-probabilities of every word at each slot of each row's answer (B, k, Y)."""
         assert isinstance(self.model, Reader) and self.text.mask is not None
         asked = Asked.of(
@@ -199,15 +199,14 @@ class SeesayPredictor:
             mask=self.text.mask,
             slots=SLOTS,
         )
-        context = self._context(batch, seen).take(asked.row_M)
         logits = self.model.fill(
-            asked.tokens_Mt, asked.real_Mt, context, select=asked.slots_Mt, fused=self.fused
+            asked.tokens_Mt,
+            asked.real_Mt,
+            context.take(asked.row_M),
+            select=asked.slots_Mt,
+            fused=self.fused,
         )
         return logits.float().log_softmax(dim=-1).unflatten(0, (len(asked.row_M), -1))
-
-    def _context(self, batch: Batch, seen: torch.Tensor) -> Context:
-        row_N = owners(batch.tokens_BT, picture_token=self.text.picture, pictures=len(seen))
-        return Context.of(seen, row_N, rows=len(batch.tokens_BT))
 
     @property
     def _unsaid(self) -> list[int]:
@@ -311,9 +310,9 @@ class SeesayPredictor:
         rows = [
             Row(pictures.of(i), (document,), f"prompt {i}") for i, document in enumerate(documents)
         ]
-        batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
+        batch, context = self._collate(rows).to(self.device), pictures.context(range(len(rows)))
         with self.autocast():
-            log_BkY = self._slots(batch, seen).double()
+            log_BkY = self._slots(batch, context).double()
         scores = []
         for log_kY, own in zip(log_BkY, options, strict=True):
             # A longer option is cut: no more of it can be filled in.

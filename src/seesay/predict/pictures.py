@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from seesay.data import images
+from seesay.data.collate import padded
+from seesay.data.stream import Fit
+from seesay.errors import LengthError
+from seesay.model.regions import there
 from seesay.model.rows import Context
 from seesay.predict.protocol import Prompt
-from seesay.records import Picture
+from seesay.records import Box, Picture
 
 if TYPE_CHECKING:
     from seesay.predict.native import SeesayPredictor
+
+
+Looked = tuple[Picture, tuple[Box, ...]]  # a picture, and the boxes it is looked at in
 
 
 class Pictures:
@@ -26,18 +34,26 @@ class Pictures:
     def __init__(
         self, predictor: "SeesayPredictor", prompts: Sequence[Prompt], *, connect: bool = True
     ) -> None:
-        distinct: dict[Any, Picture] = {}
-        for picture in (picture for prompt in prompts for picture in prompt.images):
-            distinct.setdefault(_key(picture), picture)
+        distinct: dict[Any, Looked] = {}
+        shown = [_looked(prompt) for prompt in prompts]
+        for each in (each for own in shown for each in own):
+            distinct.setdefault(_key(each), each)
         places = {key: place for place, key in enumerate(distinct)}
-        self._places = [[places[_key(p)] for p in prompt.images] for prompt in prompts]
+        self._places = [[places[_key(each)] for each in own] for own in shown]
         none = np.zeros((0, *predictor.fit.size, 3), np.uint8)
-        pixels = [predictor.pixels(picture)[None] for picture in distinct.values()]
+        pixels = [predictor.pixels(picture)[None] for picture, _ in distinct.values()]
         self._pixels_NHWC = np.concatenate([none, *pixels])
         pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
+        boxes = None
+        if predictor.fit.regions:
+            boxes = padded([_shares(predictor.fit, *each) for each in distinct.values()])
+            boxes = boxes.to(predictor.device)
         with predictor.autocast():
             look = predictor.model.see if connect else predictor.model.look
-            self._seen_NQD = look(pixels_NCHW.to(predictor.device), fused=predictor.fused)
+            self._seen_NQD = look(
+                pixels_NCHW.to(predictor.device), boxes=boxes, fused=predictor.fused
+            )
+        self._real_NQ = None if boxes is None else there(boxes)
 
     def of(self, prompt: int) -> np.ndarray:
         """The pixels of a prompt's pictures."""
@@ -45,18 +61,40 @@ class Pictures:
 
     def seen(self, prompts: Iterable[int]) -> torch.Tensor:
         """The pictures of these prompts, in order, as tokens of the text side's width."""
-        places = [place for prompt in prompts for place in self._places[prompt]]
-        return self._seen_NQD[torch.tensor(places, dtype=torch.long, device=self._seen_NQD.device)]
+        return self._seen_NQD[self._index(prompts)]
 
+    def _index(self, prompts: Iterable[int]) -> torch.Tensor:
+        places = [place for prompt in prompts for place in self._places[prompt]]
+        return torch.tensor(places, dtype=torch.long, device=self._seen_NQD.device)
 
     def context(self, prompts: Sequence[int]) -> Context:
         """The pictures of these prompts, in order, as what texts look at."""
         seen = self.seen(prompts)
         row_N = [row for row, prompt in enumerate(prompts) for _ in self._places[prompt]]
         owner_N = torch.tensor(row_N, dtype=torch.long, device=seen.device)
-        return Context.of(seen, owner_N, rows=len(prompts))
+        real = None if self._real_NQ is None else self._real_NQ[self._index(prompts)]
+        return Context.of(seen, owner_N, rows=len(prompts), real=real)
 
 
-def _key(picture: Picture) -> Any:
+def _looked(prompt: Prompt) -> list[Looked]:
+    """The pictures of a prompt, each with its boxes."""
+    boxes = prompt.boxes or ((),) * len(prompt.images)
+    if len(boxes) != len(prompt.images):
+        raise LengthError(
+            f"boxes of {len(boxes)} pictures for {len(prompt.images)}",
+            fix="give a tuple of boxes, or an empty one, for each",
+        )
+    return list(zip(prompt.images, boxes, strict=True))
+
+
+def _shares(fit: Fit, picture: Picture, boxes: Sequence[Box]) -> np.ndarray:
+    if not boxes:
+        return fit.boxes()
+    facts = images.examine(picture)
+    return fit.boxes(boxes, width=facts.width, height=facts.height)
+
+
+def _key(each: Looked) -> Any:
     """What is equal for one picture: a file's name, the encoded bytes, or the very array."""
-    return id(picture) if isinstance(picture, np.ndarray) else picture
+    picture, boxes = each
+    return id(picture) if isinstance(picture, np.ndarray) else picture, boxes

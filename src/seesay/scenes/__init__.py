@@ -3,11 +3,12 @@
 `examples(World(seed=0), index)` is one picture with its captions and questions; `matches` pairs a
 caption with a wrong one, `claims` are captions true and false; `picture` is the picture alone,
 `patches` what is in each cell of a grid over it, `about` what the objects are that a question is
-about; `export` writes folders; `render.masks` and `render.boxes` show where.
+about; `regions` are boxes around all there is; `export` writes folders; `render.masks` and
+`render.boxes` show where.
 """
 
 from seesay.scenes.labels import MOST_ABOUT, OBJECT_CLASSES, PATCH_CLASSES, about, patches
-from seesay.scenes.stream import claims, examples, matches, picture
+from seesay.scenes.stream import claims, examples, matches, picture, regions
 from seesay.scenes.world import SPLITS, Object, Scene, World
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "matches",
     "patches",
     "picture",
+    "regions",
 ]

@@ -10,7 +10,7 @@ from seesay.records import Box, Example, Origin, Turn
 from seesay.scenes.asking import Asker, Question
 from seesay.scenes.language import STYLES, caption, tongue
 from seesay.scenes.questions import ask_many, chosen
-from seesay.scenes.render import bounds, draw
+from seesay.scenes.render import bounds, boxes, draw
 from seesay.scenes.tongue import Tongue
 from seesay.scenes.view import View
 from seesay.scenes.world import Scene, World
@@ -69,6 +69,13 @@ def picture(world: World, index: int, *, resolution: int = 64) -> Example:
     """The picture at an index alone, without a word."""
     scene, origin = world.scene(index), _origin(world, index)
     return Example((draw(scene, resolution),), (), origin, group=str(origin), scene=scene)
+
+
+def regions(example: Example) -> tuple[Box, ...]:
+    """A box around every object of a drawn picture, whatever is asked of it; else none."""
+    if not isinstance(example.scene, Scene):
+        return ()
+    return boxes(example.scene, len(example.images[0]))  # type: ignore[arg-type]
 
 
 def _origin(world: World, index: int) -> Origin:

@@ -16,6 +16,7 @@ from seesay import objectives
 from seesay.errors import RecipeError, nearest
 from seesay.model.contract import Embedder, Matcher, Model, Said
 from seesay.model.reader import Reader
+from seesay.model.regions import there
 from seesay.model.rows import SLOTS, Asked, Context, owners
 from seesay.records import Batch
 
@@ -39,7 +40,8 @@ class Step:
     @cached_property
     def patches(self) -> Tensor:
         """(N, P, V)"""
-        return self.model.look(self.batch.pictures_NCHW, fused=self.fused)
+        boxes = self.batch.boxes_NR4
+        return self.model.look(self.batch.pictures_NCHW, boxes=boxes, fused=self.fused)
 
     @cached_property
     def seen(self) -> Tensor:
@@ -55,7 +57,9 @@ class Step:
     @cached_property
     def context(self) -> Context:
         """What texts look at, a row each."""
-        return Context.of(self.seen, self.owners, rows=len(self.batch.tokens_BT))
+        boxes = self.batch.boxes_NR4
+        real = None if boxes is None else there(boxes)
+        return Context.of(self.seen, self.owners, rows=len(self.batch.tokens_BT), real=real)
 
     @cached_property
     def claims(self) -> "Claims":
