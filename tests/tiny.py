@@ -63,6 +63,8 @@ def fit(settings: config.Recipe) -> Fit:
         size=settings.model.vision.size,
         picture_tokens=families.picture_tokens(settings.model),
         row_tokens=settings.data.row_tokens,
+        instructed=families.instructed(settings.model),
+        regions=settings.model.vision.regions,
     )
 
 

@@ -48,7 +48,7 @@ def _rises(numbers: Sequence[float], name: str) -> None:
 class VisionConfig:
     """The vision side. `stem_widths` sets the patch of a `conv` stem: 2 ** their number."""
 
-    kind: Literal["vit", "resnet"] = "vit"
+    kind: Literal["vit", "resnet", "regions"] = "vit"
     image_size: Size | tuple[Size, Size] = 64
     width: Size = 192
     depth: Annotated[int, Field(ge=0, le=1000)] = 2
@@ -66,6 +66,16 @@ class VisionConfig:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     deviation: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
 
+    # Of `regions`: pixels along a side of what is cut out, and boxes along a side of the grid that
+    # stands in where nobody says what the boxes are.
+    crop: Size = 16
+    grid: Size = 4
+
+    @property
+    def regions(self) -> int:
+        """Boxes along a side of that grid; 0 where patches are looked at."""
+        return self.grid if self.kind == "regions" else 0
+
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
@@ -78,8 +88,8 @@ class VisionConfig:
         widths, residuals = len(self.stem_widths), len(self.stem_residuals)
         if widths != residuals:
             raise ValueError(f"{widths} stem_widths but {residuals} stem_residuals: give one each")
-        if self.kind == "resnet" and self.class_token:
-            raise ValueError("a resnet has no class_token: only a vit has")
+        if self.kind != "vit" and self.class_token:
+            raise ValueError(f"{self.kind} has no class_token: only a vit has")
         if self.kind == "resnet" and 0 in self.stem_residuals[1:]:
             raise ValueError("a resnet's stage without a block cannot halve the grid: of "
                              "stem_residuals, only the first may be 0")  # fmt: skip
@@ -99,6 +109,12 @@ class ConnectorConfig:
     queries: Size = 16
     depth: Size = 2
     cross_every: Size = 2
+    # Of a `qformer`, where it is not as the text side is.
+    width: Size | None = None
+    num_heads: Size | None = None
+    mlp_ratio: Positive | None = None
+    # Of a `qformer` before a decoder: the queries see the question's words (InstructBLIP).
+    instructed: bool = False
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)

@@ -35,6 +35,21 @@ def _placed(share: float, step: int) -> int:
     return min(SCALE - 1, max(0, int(share * SCALE / step + 0.5) * step))
 
 
+def shares(box: Box, *, width: float, height: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom as shares of a picture of that size, none beyond its sides."""
+    sides = (box.left / width, box.top / height, box.right / width, box.bottom / height)
+    left, top, right, bottom = (min(1.0, max(0.0, side)) for side in sides)
+    return left, top, right, bottom
+
+
+def cells(side: int) -> list[tuple[float, float, float, float]]:
+    """The cells of a grid of so many down and across, row by row, as shares of the picture."""
+    steps = [i / side for i in range(side + 1)]
+    return [
+        (steps[x], steps[y], steps[x + 1], steps[y + 1]) for y in range(side) for x in range(side)
+    ]
+
+
 def text_box(text: str, *, width: float = SCALE, height: float = SCALE) -> Box | None:
     """The first box in a text, in pixels of a picture of that size; None where there is none.
 

@@ -109,6 +109,9 @@ class Batch:
     # int64; the last place of its row that a position sees, where the model looks ahead within a
     # question; None where only pictures see each other both ways.
     horizon_BT: Tensor | None = None
+    # Of each picture the boxes that are looked at, as shares of it: left, top, right, bottom; -1
+    # for none. None where patches are looked at.
+    boxes_NR4: Tensor | None = None
     # int64; the class of each patch by attribute, -1 where unknown; None where no row has any.
     labels_NAP: Tensor | None = None
     # int64; at the position before an answer, the class by attribute of each object it is about; -1
@@ -147,12 +150,14 @@ class Batch:
         wide = {f.name: getattr(self, f.name) for f in fields(self) if "_BT" in f.name}
         cut = {k: v[which, :width] for k, v in wide.items() if v is not None}
         labels = None if self.labels_NAP is None else self.labels_NAP[pictures]
+        boxes = None if self.boxes_NR4 is None else self.boxes_NR4[pictures]
         return replace(
             self,
             **cut,
             **self._claims(which),
             pictures_NCHW=self.pictures_NCHW[pictures],
             labels_NAP=labels,
+            boxes_NR4=boxes,
             origins=self.origins[which],
         )
 

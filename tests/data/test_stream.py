@@ -176,6 +176,29 @@ def test_rows_are_filled_and_never_longer_than_they_may_be():
         assert max(lengths) <= row_tokens and np.mean(lengths) > 0.8 * row_tokens
 
 
+@pytest.mark.parametrize("source", ["scenes", "files"])
+def test_pictures_may_stand_in_each_document(source):
+    """Rows then hold fewer, and none is longer than it may be."""
+    inside = replace(FIT, instructed=True, row_tokens=64)
+    many = asked(number=1, questions=9)
+    rows = drawn(fit=inside) if source == "scenes" else filed(many, fit=inside)
+    for index in range(4):
+        row = rows.row(index, None)
+        assert row.documents and row.length(inside.picture_tokens) <= inside.row_tokens
+        for document in row.documents:
+            assert document.tokens[:4].tolist() == [TEXT.picture] * 4
+            assert not document.learned[:4].any() and document.learned.any()
+    batch = streamed(rows, fit=inside)[0, 0.0]
+    assert len(batch.pictures_NCHW) == len(batch.tokens_BT)
+    assert not (batch.documents_BT == 0).any()
+    begins = (batch.tokens_BT == TEXT.picture) & (batch.positions_BT == 0)
+    assert torch.equal(begins.sum(dim=1), batch.documents_BT.amax(dim=1))
+    # Up to where its answer begins, a document is given whole.
+    horizon = batch.horizon_BT[begins]
+    places = torch.arange(batch.tokens_BT.shape[1]).expand_as(batch.tokens_BT)[begins]
+    assert (horizon > places + 4).all()
+
+
 def test_drawn_pictures_fit_an_oblong_model():
     fit = replace(FIT, size=(16, 32), picture_tokens=8, how="pad")
     row = drawn(fit=fit).row(3, None)

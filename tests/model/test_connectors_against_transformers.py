@@ -5,7 +5,9 @@ import torch
 from theirs import loaded, randomised, renamed
 from torch import nn
 
-from seesay.model import connectors, gated, layers, qformer
+from seesay.model import connectors, gated, layers, qformer, queries
+from seesay.model.rows import Context
+from seesay.model.text import Words
 
 transformers = pytest.importorskip("transformers")
 
@@ -240,8 +242,30 @@ def test_text_alone_is_blip2s():
     assert_close(given[padding()], expected[padding()])
 
 
-def test_contrastive_and_matching_scores_are_blip2s():
-    """From the queries of one run, the text of another, and both together."""
+def our_queries(theirs: nn.Module) -> queries.Queries:
+    """The family with the weights of a model for retrieval; its temperature is 1."""
+    embedded = theirs.embeddings
+    match_head = nn.Linear(WIDTH, 1)
+    match_head.weight.data = theirs.itm_head.weight[1:] - theirs.itm_head.weight[:1]
+    match_head.bias.data = theirs.itm_head.bias[1:] - theirs.itm_head.bias[:1]
+    ours = queries.Queries(
+        vision=nn.Identity(),
+        qformer=our_qformer(theirs.qformer),
+        text=Words(embedded.word_embeddings, positions=embedded.position_embeddings),
+        project=theirs.vision_projection,
+        text_project=theirs.text_projection,
+        match_head=match_head,
+        word_head=nn.Identity(),
+        picture_token=0,
+        scale=0.0,
+    )
+    ours.qformer.queries.data = theirs.query_tokens[0]
+    return ours.eval()
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_family_scores_as_blip2(fused):
+    """Contrastive and matching: queries and text apart, and together."""
     settings = transformers.Blip2Config(
         vision_config=dict(
             hidden_size=SEEN,
@@ -257,23 +281,18 @@ def test_contrastive_and_matching_scores_are_blip2s():
         attn_implementation="eager",
     )
     theirs = randomised(transformers.Blip2ForImageTextRetrieval(settings))
-    ours = our_qformer(theirs.qformer)
-    ours.queries.data = theirs.query_tokens[0]
+    ours = our_queries(theirs)
     pixels, tokens = torch.randn(ROWS, 3, 16, 16), torch.randint(1, 61, (ROWS, LENGTH))
     asked = dict(pixel_values=pixels, input_ids=tokens, attention_mask=padding().long())
     with torch.no_grad():
         patches = theirs.vision_model(pixels).last_hidden_state
-        text = theirs.embeddings(tokens)
-        alone = masked(qformer.allowed(padding(), num_queries=0))
-        together = masked(qformer.allowed(padding(), num_queries=QUERIES))
-        sees = theirs.vision_projection(ours(patches))
-        says = theirs.text_projection(ours(None, text=text, bias=alone)[:, 0])
-        sees, says = (torch.nn.functional.normalize(x, dim=-1) for x in (sees, says))
-        score = (sees @ says.T).amax(dim=1)
+        context = Context.of(patches, torch.arange(ROWS), rows=ROWS)
+        says = ours.embed_texts(tokens, padding(), fused=fused)
+        score = ours.similarity(ours.embed_pictures(context), says)
         assert_close(score, theirs(**asked).logits_per_image, varies=0.02)
-        read = ours(patches, text=text, bias=together)[:, :QUERIES]
-        match = theirs(**asked, use_image_text_matching_head=True)
-        assert_close(theirs.itm_head(read).mean(dim=1), match.logits_per_image)
+        match = theirs(**asked, use_image_text_matching_head=True).logits_per_image
+        given = ours.match(tokens, padding(), context, fused=fused)
+        assert_close(given, match[:, 1] - match[:, 0])
 
 
 @pytest.mark.parametrize("fused", [False, True])

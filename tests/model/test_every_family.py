@@ -13,7 +13,7 @@ from seesay import config, predict
 from seesay.data.collate import Row, collate
 from seesay.errors import CapabilityError, RecipeError
 from seesay.model import dual, families, generate, rows
-from seesay.model.contract import Embedder, Speaker
+from seesay.model.contract import Embedder, Matcher, Speaker
 from seesay.model.reader import Reader
 from seesay.model.rows import Asked, Context
 from seesay.predict import Prompt
@@ -29,9 +29,12 @@ KINDS = {
     "clip": {"family": "dual", "pool": "class", "space": 8},
     "siglip": {"family": "dual", "contrast": "sigmoid", "causal": False, "space": 8},
     "vilt": {"family": "single", "connector": {"kind": "linear"}},
+    "vinvl": {"family": "single", "connector": {"kind": "linear"},
+              "vision": {"kind": "regions", "crop": 8, "grid": 2}},
     "albef": {"family": "fusion", "fusion": "reader", "fusion_depth": 1, "causal": False},
     "coca": {"family": "fusion", "fusion": "teller", "fusion_depth": 1},
     "blip": {"family": "fusion", "fusion": "shared", "causal": False},
+    "blip-2, first": {"family": "queries", "connector": {"queries": 3}, "space": 8},
     "simplevlm": {"family": "cross", "connector": {"kind": "linear"}},
     "flamingo": {"family": "cross", "gate_every": 2,
                  "connector": {"kind": "resampler", "queries": 3}},
@@ -39,6 +42,8 @@ KINDS = {
     "smolvlm": {"family": "prefix", "connector": {"kind": "pixel_shuffle", "factor": 2}},
     "qwen-vl": {"family": "prefix", "connector": {"kind": "position_resampler", "queries": 4}},
     "blip-2": {"family": "prefix", "connector": {"kind": "qformer", "queries": 3}},
+    "instructblip": {"family": "prefix",
+                     "connector": {"kind": "qformer", "queries": 3, "instructed": True}},
 }  # fmt: skip
 
 
@@ -66,9 +71,20 @@ def able(what: str) -> list[str]:
 
 
 def batch_of(kind: str, *several: Row) -> Batch:
-    count = families.picture_tokens(settings(kind).model)
+    fit = tiny.fit(settings(kind))
+    rows = [
+        replace(
+            row,
+            instructed=fit.instructed,
+            documents=tuple(
+                fit.shown(each, len(row.pictures), picture_token=WORDS.picture)
+                for each in row.documents
+            ),
+        )
+        for row in several
+    ]
     return collate(
-        several, picture_token=WORDS.picture, picture_tokens=count, pad=WORDS.pad
+        rows, picture_token=WORDS.picture, picture_tokens=fit.picture_tokens, pad=WORDS.pad
     )
 
 
@@ -89,16 +105,13 @@ def logits(model: Speaker, batch: Batch, **more) -> torch.Tensor:
 def test_documents_and_rows_are_as_if_alone(kind):
     """Packed, beside rows of more pictures and of none."""
     model = built(kind)
-    together = logits(model, batch_of(kind, row(0), row(1, 2, documents=ANSWERS[:1]), row()))
-    at = families.picture_tokens(settings(kind).model)
-    for each in ANSWERS:
-        alone = logits(model, batch_of(kind, row(0, documents=[each])))
-        n = tiny.document(WORDS, *each).num_inputs
-        start = families.picture_tokens(settings(kind).model)
-        torch.testing.assert_close(
-            together[0, at : at + n], alone[0, start : start + n], atol=1e-5, rtol=1e-4
-        )
-        at += n
+    packed = batch_of(kind, row(0), row(1, 2, documents=ANSWERS[:1]), row())
+    together = logits(model, packed)
+    for number, each in enumerate(ANSWERS, start=1):
+        single = batch_of(kind, row(0, documents=[each]))
+        alone = logits(model, single)[0, single.documents_BT[0] == 1]
+        own = together[0, packed.documents_BT[0] == number]
+        torch.testing.assert_close(own, alone, atol=1e-5, rtol=1e-4)
     assert together.std() > 0.01
 
 
@@ -149,6 +162,7 @@ def test_cached_decoding_is_the_whole_forward(kind, beams):
             positions=torch.cat((alone.positions_BT[:, :length], after), dim=1),
             documents=torch.cat((alone.documents_BT[:, :length], ones), dim=1),
             groups=torch.cat((alone.groups_BT[:, :length], 0 * ones), dim=1),
+            horizon=torch.cat((alone.horizon_BT[:, :length], length - 1 + ones.cumsum(1)), dim=1),
         )
         log_TY = whole[0, length - 1 :].log_softmax(dim=-1)
         wanted = [float(log_TY[t, token]) for t, token in enumerate(said.tokens)]
@@ -166,11 +180,14 @@ def texts(*several: str) -> tuple[torch.Tensor, torch.Tensor]:
     return tokens, torch.arange(tokens.shape[1]) < lengths[:, None]
 
 
-def context(model, *seeds: int, connect: bool = False) -> Context:
-    pixels = np.stack([tiny.picture(seed) for seed in seeds])
+def context(model, *seeds: int | tuple[int, ...], connect: bool = False) -> Context:
+    """What rows of one picture, or of several, look at."""
+    several = [(each,) if isinstance(each, int) else each for each in seeds]
+    pixels = np.stack([tiny.picture(seed) for each in several for seed in each])
     given = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     seen = model.see(given) if connect else model.look(given)
-    return Context.of(seen, torch.arange(len(seeds)), rows=len(seeds))
+    rows = [row for row, each in enumerate(several) for _ in each]
+    return Context.of(seen, torch.tensor(rows), rows=len(several))
 
 
 @torch.no_grad()
@@ -181,7 +198,7 @@ def test_vectors_are_of_unit_length_and_as_if_alone(kind):
     pictures = model.embed_pictures(context(model, 0, 1, 2))
     said = model.embed_texts(*texts("red", "a large star .", "yes"))
     for made in (pictures, said):
-        torch.testing.assert_close(made.norm(dim=-1), torch.ones(3))
+        torch.testing.assert_close(made.norm(dim=-1), torch.ones(made.shape[:-1]))
         assert (made[0] - made[1]).abs().max() > 1e-3
     torch.testing.assert_close(model.embed_pictures(context(model, 1))[0], pictures[1])
     torch.testing.assert_close(
@@ -189,6 +206,9 @@ def test_vectors_are_of_unit_length_and_as_if_alone(kind):
     )
     scores = model.similarity(pictures, said)
     assert scores.shape == (3, 3) and scores.std() > 0
+    beside = model.embed_pictures(context(model, 0, (2, 1)))
+    torch.testing.assert_close(model.similarity(beside, said)[0], scores[0])
+    assert (model.similarity(beside, said)[1] - scores[1]).abs().max() > 1e-4
 
 
 @torch.no_grad()
@@ -198,7 +218,7 @@ def test_embedding_through_the_predictor(kind):
     recipe = settings(kind)
     predictor = predict.predictor(model, WORDS, recipe=recipe)
     made = predictor.embed([tiny.picture(0), tiny.picture(1)])
-    wanted = model.embed_pictures(context(model, 0, 1))
+    wanted = model.centre(model.embed_pictures(context(model, 0, 1)))
     np.testing.assert_allclose(made, wanted.numpy(), atol=1e-5)
     said = predictor.embed(texts=["red", "a large star ."])
     np.testing.assert_allclose(said, model.embed_texts(*texts("red", "a large star .")), atol=1e-5)
@@ -209,17 +229,31 @@ def test_embedding_through_the_predictor(kind):
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", able("match"))
-def test_matches_and_fills_are_as_if_alone_and_see_the_picture(kind):
+def test_matches_are_as_if_alone_and_see_the_pictures(kind):
     model = built(kind)
-    assert isinstance(model, Reader)
+    assert isinstance(model, Matcher)
     tokens, real = texts("red", "a large star .")
     both = model.match(tokens, real, context(model, 0, 1, connect=True))
     alone = model.match(*texts("red"), context(model, 0, connect=True))
     torch.testing.assert_close(both[0], alone[0], atol=1e-5, rtol=1e-4)
     other = model.match(tokens, real, context(model, 0, 2, connect=True))
     assert both[0] == other[0] and (both[1] - other[1]).abs() > 1e-6
+    beside = model.match(tokens, real, context(model, 0, (1, 2), connect=True))
+    torch.testing.assert_close(beside[0], both[0], atol=1e-5, rtol=1e-4)
+    assert (beside[1] - both[1]).abs() > 1e-6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", able("fill"))
+def test_words_are_filled_in_as_if_alone(kind):
+    model = built(kind)
+    assert isinstance(model, Reader)
+    tokens, real = texts("red", "a large star .")
     scores = model.fill(tokens, real, context(model, 0, 1, connect=True), select=real)
     assert scores.shape == (int(real.sum()), len(WORDS))
+    tokens, real = texts("red")
+    alone = model.fill(tokens, real, context(model, 0, connect=True), select=real)
+    torch.testing.assert_close(alone, scores[: len(alone)], atol=1e-5, rtol=1e-4)
 
 
 def test_an_answers_slots_stand_after_what_is_asked():

@@ -22,6 +22,7 @@ KINDS = {
     "dual": {"space": 16},
     "single": {"connector": {"kind": "linear"}},
     "fusion": {"fusion": "shared", "space": 16, "causal": False},
+    "queries": {"connector": {"queries": 4}, "space": 16},
     "cross": {"connector": {"kind": "resampler", "queries": 4}, "gate_every": 1},
     "prefix": {"connector": {"kind": "qformer", "queries": 4}},
 }

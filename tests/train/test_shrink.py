@@ -101,17 +101,18 @@ def test_the_largest_are_found_and_the_same_everywhere(tmp_path, folder, large):
     assert norms[kept].mean() > norms.mean()
 
 
-@pytest.mark.parametrize("family", ["single", "cross", "prefix", "fusion"])
+@pytest.mark.parametrize("family", ["single", "cross", "prefix", "fusion", "queries"])
 def test_all_families_shrink(tmp_path, folder, family):
     """What looks across, and heads that read: as long as the connector is as it was."""
     shape = {"family": family, "connector": {"kind": "linear"}}
     asked = {"single": {"masked_lm": 1.0}, "fusion": {"contrastive": 1.0}}
+    asked |= {"queries": {"contrastive": 1.0, "caption": 1.0}}
     asked = {"objectives": asked.get(family, {"caption": 1.0}), "steps": 1}
     wide = {**LARGE, **shape, "fusion": "shared"}
     out = tmp_path / "wide"
     runs.train(out, runs.recipe(folder, model=wide, data=HERE, **asked))
     begin = {"init": {"all": str(out)}, "shrink": "largest"}
-    begin |= {"fresh": [] if family == "fusion" else ["connector"]}
+    begin |= {"fresh": [] if family in ("fusion", "queries") else ["connector"]}
     small = runs.recipe(folder, model={**SMALL, **shape, **begin}, data=HERE, **asked)
     runs.train(tmp_path / "small", small)
 

@@ -15,6 +15,7 @@ from seesay.commands.options import console, print_json, say, silent
 from seesay.data.shots import conversation
 from seesay.errors import DataError, RecipeError
 from seesay.evaluate import Evaluation, How
+from seesay.evaluate.asking import regions
 from seesay.model import checkpoint
 from seesay.model.contract import Model
 from seesay.predict import Prompt, SeesayPredictor
@@ -48,7 +49,8 @@ def sampler(run: Run, examples: Sequence[Example]) -> Callable[[Model], Mapping[
     def sample(model: Model) -> Mapping[str, str]:
         example = examples[next(turn) % len(examples)]
         whole = conversation(example)
-        prompt = Prompt(whole.images, _before_truth(whole))
+        boxes = regions(example) if whole is example else ()
+        prompt = Prompt(whole.images, _before_truth(whole), boxes)
         answer = predictor_of(run).answer([prompt])[0]
         return {"question": example.question, "answer": answer.text, "truth": example.answer}
 

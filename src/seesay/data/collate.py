@@ -2,7 +2,8 @@
 
 Pictures stand in front of the documents that share them, or inside the one that shows them.
 
-Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patches, O objects.
+Shapes: B rows, T positions, N pictures, Q picture tokens, A attributes, P patches, O objects, R
+boxes.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,9 @@ class Row:
     First come the pictures in front of all documents, then those shown inside each, in order.
     `labels` are what is in each patch, (N, A, P), and `about` what the objects are that each
     document's answer is about, (A, O) a document, where that is known. `claims` are texts to hold
-    against the pictures, as tokens, and `truths` whether each is true.
+    against the pictures, as tokens, and `truths` whether each is true. `instructed`: none stands in
+    front, and each document begins with all of them, as `showing` puts them there. `boxes` are what
+    is looked at in each picture, (R, 4), as shares of it.
     """
 
     pictures: np.ndarray
@@ -37,6 +40,8 @@ class Row:
     about: tuple[np.ndarray, ...] | None = None
     claims: tuple[np.ndarray, ...] = ()
     truths: tuple[bool, ...] = ()
+    instructed: bool = False
+    boxes: tuple[np.ndarray, ...] | None = None
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -48,6 +53,8 @@ class Row:
         Raises:
             LengthError: the documents show more pictures than there are.
         """
+        if self.instructed:
+            return 0
         given = len(self.pictures) * picture_tokens
         inside = sum(document.pictured for document in self.documents)
         if inside > given:
@@ -57,6 +64,18 @@ class Row:
                 fix="give every picture that a turn shows",
             )
         return given - inside
+
+    def marks(self, picture_tokens: int) -> int:
+        """How many picture tokens stand in it."""
+        times = len(self.documents) if self.instructed else 1
+        return times * len(self.pictures) * picture_tokens
+
+
+def showing(document: Document, marks: int, *, picture_token: int) -> Document:
+    """A document that begins with so many picture tokens of its own."""
+    tokens = np.concatenate((np.full(marks, picture_token, np.int64), document.tokens))
+    learned = np.concatenate((np.zeros(marks, bool), document.learned))
+    return Document(tokens, learned, document.pictured + marks)
 
 
 def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list[list[int]]:
@@ -117,6 +136,7 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         pictures_NCHW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
         horizon_BT=torch.from_numpy(_horizon(learned, documents)),
         labels_NAP=_labels(rows),
+        boxes_NR4=_boxes(rows),
         about_BTAO=_about(rows, documents, targets),
         **_claims(rows, pad=pad),
         origins=tuple(row.origin for row in rows),
@@ -145,6 +165,21 @@ def _claims(rows: Sequence[Row], *, pad: int) -> dict[str, Any]:
         "claims_true_M": torch.tensor([int(true) for _, _, true in claims]),
         "claims_row_M": torch.tensor([b for b, _, _ in claims]),
     }
+
+
+def _boxes(rows: Sequence[Row]) -> torch.Tensor | None:
+    """The boxes of all pictures; None where patches are looked at."""
+    if rows[0].boxes is None:
+        return None
+    return padded([boxes for row in rows for boxes in row.boxes or ()])
+
+
+def padded(boxes: Sequence[np.ndarray]) -> torch.Tensor:
+    """The boxes of several pictures, (R, 4) each, as one tensor; -1 where there is none."""
+    made = np.full((len(boxes), max(map(len, boxes), default=0), 4), -1, np.float32)
+    for own, given in zip(made, boxes, strict=True):
+        own[: len(given)] = given
+    return torch.from_numpy(made)
 
 
 def _labels(rows: Sequence[Row]) -> torch.Tensor | None:
@@ -224,7 +259,7 @@ def _count(batch: Batch, rows: Sequence[Row], *, picture_token: int, picture_tok
     """Every row must hold exactly the picture tokens that its pictures give."""
     found = (batch.tokens_BT == picture_token).sum(dim=1).tolist()
     for row, has in zip(rows, found, strict=True):
-        wants = len(row.pictures) * picture_tokens
+        wants = row.marks(picture_tokens)
         if has != wants:
             raise LengthError(
                 f"{has} picture tokens stand in the text but the pictures give {wants}",

@@ -14,12 +14,13 @@ from einops import rearrange
 from torch.utils.data import Dataset
 
 from seesay.config import DataConfig, SourceConfig, StageConfig
+from seesay.coordinates import cells, shares
 from seesay.data import images, order
 from seesay.data.augment import Augment
-from seesay.data.collate import Row, collate, fill, split
+from seesay.data.collate import Row, collate, fill, showing, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, PictureError, RecipeError, SeesayError
-from seesay.records import Batch, Example, Picture, Turn
+from seesay.records import Batch, Box, Example, Picture, Turn
 
 # A file source keeps decoded pictures up to this many bytes in each process that reads it: small
 # sets are decoded once.
@@ -44,6 +45,8 @@ class Fit:
     about: bool = False  # whether what an answer is about is labelled
     spoken: bool = True  # whether conversations are wanted
     claimed: bool = False  # whether texts to hold against pictures are wanted
+    instructed: bool = False  # whether each document begins with its row's pictures
+    regions: int = 0  # where boxes are looked at, those along a side of a grid of them
 
     @property
     def whole(self) -> tuple[int, int]:
@@ -58,7 +61,15 @@ class Fit:
     @property
     def room(self) -> int:
         """Tokens left for text in a row of one picture."""
-        return self.row_tokens - self.each
+        return self.beside(1)
+
+    def beside(self, pictures: int) -> int:
+        """Tokens that a document may have, in a row of so many pictures, beside theirs."""
+        return self.row_tokens - pictures * self.each
+
+    def shared(self, pictures: int) -> int:
+        """Tokens that the documents of a row share, those of pictures in each included."""
+        return self.row_tokens if self.instructed else self.beside(pictures)
 
     def pixels(self, picture: Picture, *, where: str = "") -> np.ndarray:
         """A picture (H, W, 3) of the size of the whole."""
@@ -67,6 +78,13 @@ class Fit:
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Pictures (N, H, W, 3) as what the model looks at: their tiles, one after another."""
         return images.tiles(pixels, self.tiles, fit=self.how)
+
+    def boxes(
+        self, boxes: Sequence[Box] = (), *, width: float = 1, height: float = 1
+    ) -> np.ndarray:
+        """The boxes looked at in a picture of that size, (R, 4): these, or a grid of them."""
+        sides = [shares(box, width=width, height=height) for box in boxes] or cells(self.regions)
+        return np.array(sides, np.float32)
 
     def inside(self, turns: Sequence[Turn]) -> int:
         """How many pictures some turns show among their words."""
@@ -78,6 +96,12 @@ class Fit:
         if not self.interleaved:
             turns = [replace(turn, pictures=()) if turn.pictures else turn for turn in turns]
         return text.encode(turns, picture_tokens=self.each, **more)
+
+    def shown(self, document: Document, pictures: int, *, picture_token: int) -> Document:
+        """A document as it stands in a row: with its pictures, where they stand in each."""
+        if not self.instructed:
+            return document
+        return showing(document, pictures * self.each, picture_token=picture_token)
 
 
 # A batch none of whose pictures can be read is made of a later one's, at most so many steps on.
@@ -141,15 +165,18 @@ class SceneRows:
     def _row(self, examples: Sequence[Example], *, about: bool = False) -> Row:
         from seesay import scenes
 
-        origin, room = str(examples[0].origin), self.fit.room
+        origin, room, shown = str(examples[0].origin), self.fit.room, int(self.config.pictures)
         spoken = [e for e in examples if e.turns]
         turns = [e.turns if self.config.reasoning else straight(e.turns) for e in spoken]
-        documents = [self.text.encode(said, limit=room, where=origin) for said in turns]
-        kept = fill(documents, room=room)
+        mark = self.text.picture
+        documents = [
+            self.fit.shown(self.text.encode(s, limit=room, where=origin), shown, picture_token=mark)
+            for s in turns
+        ]
+        kept = fill(documents, room=self.fit.shared(1))
         objects = [scenes.about(spoken[i].scene, spoken[i].objects) for i in kept if about]
         # As they are drawn, unless the model takes in oblong pictures.
         pixels = self.fit.pixels(examples[0].images[0])
-        shown = int(self.config.pictures)
         labels = self.labels(examples[0]) if shown else None
         return Row(
             self.fit.cut(pixels[None][:shown]),
@@ -157,7 +184,15 @@ class SceneRows:
             origin,
             labels,
             tuple(objects) or None,
+            instructed=self.fit.instructed,
+            boxes=self._boxes(examples[0])[:shown] if self.fit.regions else None,
         )
+
+    def _boxes(self, example: Example) -> tuple[np.ndarray, ...]:
+        from seesay import scenes
+
+        side = max(self.fit.size)
+        return (self.fit.boxes(scenes.regions(example), width=side, height=side),)
 
     def labels(self, example: Example) -> np.ndarray | None:
         """What is in each patch of a picture's tiles (n, A, P), where that is wanted."""
@@ -210,7 +245,8 @@ class FileRows:
                 continue
             room = self._room(examples[members[0]])
             lengths = [self._document(examples[i], room).num_inputs for i in members]
-            rows += [[members[i] for i in row] for row in split(lengths, room=room)]
+            shared = self.fit.shared(len(examples[members[0]].images))
+            rows += [[members[i] for i in row] for row in split(lengths, room=shared)]
         return rows
 
     def _room(self, example: Example) -> int:
@@ -221,7 +257,7 @@ class FileRows:
                 where=str(example.origin),
                 fix="give every picture that a turn shows",
             )
-        room = self.fit.row_tokens - number * self.fit.each
+        room = self.fit.beside(number)
         if room < 2:
             raise DataError(
                 f"{number} pictures take {number * self.fit.each} tokens, a row holds "
@@ -233,7 +269,8 @@ class FileRows:
 
     def _document(self, example: Example, room: int) -> Document:
         turns = example.turns if self.reasoning else straight(example.turns)
-        return self.fit.document(self.text, turns, limit=room, where=str(example.origin))
+        document = self.fit.document(self.text, turns, limit=room, where=str(example.origin))
+        return self.fit.shown(document, len(example.images), picture_token=self.text.picture)
 
     def row(self, index: int, stage: StageConfig | None) -> Row:
         """The `index`-th row read; epochs follow each other in orders of their own."""
@@ -252,7 +289,14 @@ class FileRows:
         # Each document shows anew what is inside of it.
         tiles = [pixels[:front], *[pixels[front:]] * len(documents)] if inside else [pixels]
         shown = self.fit.cut(change.picture(np.concatenate(tiles)))
-        made = Row(shown, documents, str(examples[0].origin))
+        boxes = tuple(self.fit.boxes() for _ in shown) if self.fit.regions else None
+        made = Row(
+            shown,
+            documents,
+            str(examples[0].origin),
+            instructed=self.fit.instructed,
+            boxes=boxes,
+        )
         # What is said among pictures is not said of all of them.
         spoken = changed if self.fit.claimed and not inside else ()
         return replace(

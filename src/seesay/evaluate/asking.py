@@ -14,7 +14,7 @@ from seesay.evaluate.embedding import Vectors
 from seesay.evaluate.test import Reply, Sections, Test
 from seesay.metrics.intervals import mean
 from seesay.predict import Predictor, Prompt
-from seesay.records import Example, Picture
+from seesay.records import Box, Example, Picture
 from seesay.tasks import moderate, prototypes
 
 Progress = Callable[[int, int], None]
@@ -143,12 +143,16 @@ class Asker:
         """What is asked of one example, behind its shots where the model reads such."""
         example = self.test.examples[i]
         pictures = (instead or {}).get(self.test.groups[i], example.images)
+        # Another picture's boxes would tell of things that are not there.
+        boxes = regions(example) if pictures is example.images else ()
         example = replace(example, images=pictures)
         if change is not None:
             example = change(example, i, seed=self.test.seed)
         if self.way in ("answer", "choose"):
             example = conversation(example)
-        return Prompt(example.images, self.test.task.prompt(example))
+        # Nor are there any of what a control, or shots, have put there.
+        boxes = boxes if example.images is pictures else ()
+        return Prompt(example.images, self.test.task.prompt(example), boxes)
 
     def _said(self, prompts: Sequence[Prompt], index: Sequence[int]) -> list[Reply]:
         if self.way == "answer":
@@ -201,6 +205,15 @@ class Asker:
             text = moderate.decide(found, self.threshold)
         with np.errstate(divide="ignore"):
             return Reply(text, float(np.log(found[text])), chances=found)
+
+
+def regions(example: Example) -> tuple[tuple[Box, ...], ...]:
+    """Boxes around all there is in a drawn picture; of others nobody knows them."""
+    if example.scene is None:
+        return ()
+    from seesay import scenes
+
+    return (scenes.regions(example),)
 
 
 def checked(chances: np.ndarray, options: Sequence[str]) -> np.ndarray:

@@ -1,13 +1,15 @@
 """Contract: what every family offers to training, prediction and checkpoints.
 
 Shapes: B rows, T positions, N pictures, C H W channels and pixels, P patches, V vision width, Q
-picture tokens, D text width, M texts, E width of the common space, Y vocabulary, S context.
+picture tokens, D text width, M texts, E width of the common space, Y vocabulary, S context,
+R boxes.
 """
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
@@ -19,12 +21,15 @@ class Model(nn.Module):
     """A family: it looks at pictures; what else it can do is in `can`, by the names of tasks.
 
     `answer` and `caption` are a `Speaker`'s, `embed` an `Embedder`'s, `embed_pictures` a
-    `Viewer`'s, `match` and `fill` a `Reader`'s; `choose` among options can all that know words.
+    `Viewer`'s, `match` a `Matcher`'s, and `fill` a `Reader`'s; `choose` among options can all that
+    know words.
     """
 
     can: tuple[str, ...] = ()
     # Whether it reads pictures that stand among words; else all of them come in front.
     interleaves: bool = False
+    # Whether each document begins with its row's pictures, which its question has a say in.
+    instructed: bool = False
     vision: nn.Module
     picture_token: int
     # The words' side: an `embedding`, and the `logits` of features; None where there is none.
@@ -42,11 +47,13 @@ class Model(nn.Module):
         self,
         pictures: UInt8[Tensor, "N C H W"],
         *,
+        boxes: Float[Tensor, "N R 4"] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N P V"]:
-        """Pictures as patches of the vision side's width."""
-        return self.vision(pictures, fused=fused, record=record)
+        """Pictures as patches of the vision side's width, or as regions in these boxes."""
+        where = {} if boxes is None else {"boxes": boxes}
+        return self.vision(pictures, **where, fused=fused, record=record)
 
     def connect(
         self,
@@ -70,11 +77,12 @@ class Model(nn.Module):
         self,
         pictures: UInt8[Tensor, "N C H W"],
         *,
+        boxes: Float[Tensor, "N R 4"] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N Q D"]:
         """Pictures as what the text side takes in."""
-        patches = self.look(pictures, fused=fused, record=record)
+        patches = self.look(pictures, boxes=boxes, fused=fused, record=record)
         return self.connect(patches, fused=fused, record=record)
 
 
@@ -140,8 +148,19 @@ class Viewer(Model):
     """A family that makes vectors of pictures."""
 
     @abstractmethod
-    def embed_pictures(self, context: Context) -> Float[Tensor, "B E"]:
-        """Pictures, as patches, as vectors of unit length; several of a row are taken together."""
+    def embed_pictures(self, context: Context) -> Float[Tensor, "B *Q E"]:
+        """Pictures, as patches, as vectors of unit length: one each, or several.
+
+        The pictures of a row are taken together.
+        """
+
+    @staticmethod
+    def centre(pictures: Float[Tensor, "B *Q E"]) -> Float[Tensor, "B E"]:
+        """One vector of unit length a picture, for searches: of several, the middle.
+
+        Its product with a text is then near the mean over them, where `similarity` takes the best.
+        """
+        return pictures if pictures.ndim == 2 else F.normalize(pictures.mean(dim=1), dim=-1)
 
 
 class Embedder(Viewer):
@@ -155,6 +174,23 @@ class Embedder(Viewer):
 
     @abstractmethod
     def similarity(
-        self, pictures: Float[Tensor, "B E"], texts: Float[Tensor, "M E"]
+        self, pictures: Float[Tensor, "B *Q E"], texts: Float[Tensor, "M E"]
     ) -> Float[Tensor, "B M"]:
         """Scores of every picture with every text."""
+
+
+class Matcher(Model):
+    """A family that says of a text whether it is true of pictures."""
+
+    @abstractmethod
+    def match(
+        self,
+        tokens: Int[Tensor, "M T"],
+        real: Bool[Tensor, "M T"],
+        context: Context,
+        *,
+        fused: bool = False,
+    ) -> Float[Tensor, " M"]:
+        """Whether each text is true of its pictures, as `connect` gives them, one context a text:
+        log p(true) / p(false).
+        """

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from seesay.config import ModelConfig
 from seesay.model import gated, layers, parts
-from seesay.model.layers import MLP, Attention
+from seesay.model.layers import MLP, Attention, compute_type
 from seesay.model.rows import Context, owners, shown
 from seesay.model.text import Decoder
-from seesay.model.transformer import Met, Transformer, compute_type
+from seesay.model.transformer import Met, Transformer
 
 
 class Cross(Transformer):

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from seesay.config import ModelConfig
 from seesay.model import layers, parts
 from seesay.model.contract import Embedder
-from seesay.model.layers import Record
+from seesay.model.layers import Record, compute_type
 from seesay.model.rows import Context
 from seesay.model.text import Decoder
-from seesay.model.transformer import compute_type
 from seesay.model.vision import Pool
 
 
@@ -92,9 +91,23 @@ class Dual(Embedder):
         self, pictures: Float[Tensor, "B E"], texts: Float[Tensor, "M E"]
     ) -> Float[Tensor, "B M"]:
         """Scores of every picture with every text."""
-        # Not above 100: CLIP found training unstable there (section 2.5).
-        scores = self.scale.clamp(max=math.log(100)).exp() * pictures.float() @ texts.float().T
-        return scores if self.bias is None else scores + self.bias
+        return scaled(pictures.float() @ texts.float().T, scale=self.scale, bias=self.bias)
+
+
+def scaled(
+    likeness: Float[Tensor, "B M"], *, scale: Float[Tensor, ""], bias: Float[Tensor, ""] | None
+) -> Float[Tensor, "B M"]:
+    """exp(scale) · likeness + bias: the scores that likeness gives."""
+    # Not above 100: CLIP found training unstable there (section 2.5).
+    scores = scale.clamp(max=math.log(100)).exp() * likeness
+    return scores if bias is None else scores + bias
+
+
+def beginning(contrast: str) -> dict[str, float | None]:
+    """What `scale` and `bias` begin as, by how texts and pictures are set against each other."""
+    if contrast == "sigmoid":
+        return {"scale": math.log(10), "bias": -10.0}
+    return {"scale": math.log(1 / 0.07), "bias": None}
 
 
 def places(tokens: Int[Tensor, "M T"]) -> Int[Tensor, "M T"]:
@@ -124,7 +137,6 @@ def text_bias(real_MT: Bool[Tensor, "M T"], *, causal: bool, like: Tensor) -> Te
 
 def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Dual:
     """A dual encoder as a recipe says."""
-    sigmoid = config.contrast == "sigmoid"
     return Dual(
         vision=parts.vision_side(config.vision),
         pool=Pool(config.pool, width=config.vision.width, num_heads=config.vision.num_heads),
@@ -133,6 +145,5 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Dual:
         text_project=nn.Linear(config.text.width, config.space, bias=False),
         picture_token=picture_token,
         causal=config.causal,
-        scale=math.log(10 if sigmoid else 1 / 0.07),
-        bias=-10.0 if sigmoid else None,
+        **beginning(config.contrast),  # type: ignore[arg-type]
     )

@@ -7,7 +7,18 @@ from torch import nn
 
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError, nearest
-from seesay.model import alone, blocks, cross, dual, fusion, parts, prefix, recurrent, single
+from seesay.model import (
+    alone,
+    blocks,
+    cross,
+    dual,
+    fusion,
+    parts,
+    prefix,
+    queries,
+    recurrent,
+    single,
+)
 from seesay.model.contract import Model
 
 
@@ -35,6 +46,7 @@ FAMILIES: dict[str, Family] = {
     "dual": Family(dual.build, _one),
     "single": Family(single.build, _one),
     "fusion": Family(fusion.build, _one),
+    "queries": Family(queries.build, _one),
     "cross": Family(cross.build, _one),
     "prefix": Family(prefix.build, parts.picture_tokens),
 }
@@ -46,6 +58,7 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
     Raises:
         RecipeError: there is no such family, or its parts do not fit each other.
     """
+    _check_regions(config)
     model = _family(config).build(config, vocabulary=vocabulary, picture_token=picture_token)
     patch, things = sum(config.patch_classes), config.num_objects * sum(config.object_classes)
     if patch:
@@ -56,6 +69,17 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
     return model
 
 
+def _check_regions(config: ModelConfig) -> None:
+    kind = config.connector.kind
+    if config.vision.regions and (config.family != "single" or kind not in ("linear", "mlp")):
+        raise RecipeError(
+            f"regions are no grid of patches, and family '{config.family}' with a connector of "
+            f"kind '{kind}' would take them for one",
+            where="model.vision.kind",
+            fix="write model.family = 'single', and model.connector.kind = 'linear' or 'mlp'",
+        )
+
+
 def picture_tokens(config: ModelConfig) -> int:
     """How many positions one picture takes in the text."""
     return _family(config).picture_tokens(config)
@@ -64,6 +88,11 @@ def picture_tokens(config: ModelConfig) -> int:
 def words(config: ModelConfig) -> bool:
     """Whether a model of this family knows any words."""
     return _family(config).words
+
+
+def instructed(config: ModelConfig) -> bool:
+    """Whether each document of a row begins with the row's pictures, or they stand before all."""
+    return config.family == "prefix" and config.connector.instructed
 
 
 def _family(config: ModelConfig) -> Family:

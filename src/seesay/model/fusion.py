@@ -16,11 +16,11 @@ from seesay.model.blocks import Block
 from seesay.model.contract import Embedder
 from seesay.model.cross import look_across
 from seesay.model.dual import Dual, text_bias
-from seesay.model.layers import Record
+from seesay.model.layers import Record, compute_type
 from seesay.model.reader import FillHead, MatchHead, Reader
 from seesay.model.rows import Context
 from seesay.model.text import Decoder
-from seesay.model.transformer import Met, Transformer, compute_type
+from seesay.model.transformer import Met, Transformer
 
 
 class Fusion(Embedder, Reader, Transformer):

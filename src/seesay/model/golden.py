@@ -19,7 +19,12 @@ _KEPT = 16
 
 
 def _inputs(
-    size: tuple[int, int], picture_tokens: int, picture_token: int, vocabulary: int
+    size: tuple[int, int],
+    picture_tokens: int,
+    picture_token: int,
+    vocabulary: int,
+    *,
+    instructed: bool = False,
 ) -> dict[str, Tensor]:
     """A picture of waves and a few words, the same everywhere: integers only."""
     rows, columns = torch.arange(size[0])[:, None], torch.arange(size[1])[None, :]
@@ -29,7 +34,7 @@ def _inputs(
     first = min(8, vocabulary - 1)
     words = [(17 * i + 9) % (vocabulary - first) + first for i in range(_WORDS)]
     tokens = torch.tensor([[picture_token] * picture_tokens + words])
-    documents = torch.tensor([[0] * picture_tokens + [1] * _WORDS])
+    documents = torch.tensor([[int(instructed)] * picture_tokens + [1] * _WORDS])
     return {
         "tokens": tokens,
         "pictures": pixels,
@@ -75,7 +80,9 @@ def record(model: Model, *, size: tuple[int, int], picture_tokens: int) -> dict[
         "picture_token": model.picture_token,
         "vocabulary": _vocabulary(model),
     }
-    inputs = _inputs(size, picture_tokens, model.picture_token, shape["vocabulary"])
+    inputs = _inputs(
+        size, picture_tokens, model.picture_token, shape["vocabulary"], instructed=model.instructed
+    )
     return {**shape, "logits": _outputs(model, inputs).tolist()}
 
 
@@ -116,7 +123,13 @@ def _drift(model: Model, golden: dict[str, Any]) -> float:
         raise ValueError(f"its picture is {height}×{width}, at most {MOST_PIXELS} a side are read")
     if not 0 < picture_tokens <= height * width:
         raise ValueError(f"{picture_tokens} tokens for a picture of {height}×{width}")
-    inputs = _inputs((height, width), picture_tokens, int(golden["picture_token"]), vocabulary)
+    inputs = _inputs(
+        (height, width),
+        picture_tokens,
+        int(golden["picture_token"]),
+        vocabulary,
+        instructed=model.instructed,
+    )
     saved, given = torch.tensor(golden["logits"]), _outputs(model, inputs)
     if saved.shape != given.shape:
         raise ValueError(f"its logits are {tuple(saved.shape)}, the model's {tuple(given.shape)}")

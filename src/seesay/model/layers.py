@@ -99,6 +99,12 @@ def mask_bias(allowed: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Tensor:
     )
 
 
+def compute_type(x: Tensor) -> torch.dtype:
+    """What attention scores come in: autocast's type where it is on."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
 def sees(bias: Float[Tensor, "*shape"]) -> Bool[Tensor, "B T 1"]:
     """Which positions may look at anything, of a bias that broadcasts to (B, K, T, S).
 

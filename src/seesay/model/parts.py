@@ -7,12 +7,14 @@ from seesay.config import ModelConfig, TextConfig, VisionConfig
 from seesay.errors import RecipeError
 from seesay.model import blocks, connectors, layers, vision
 from seesay.model.qformer import QFormer, QueryProjection, query_blocks
-from seesay.model.text import Decoder
+from seesay.model.regions import Regions
+from seesay.model.text import Decoder, Words
 
 
 def vision_side(config: VisionConfig) -> nn.Module:
     """The vision side a recipe asks for."""
     normalise = vision.Normalise(mean=config.mean, deviation=config.deviation)
+    norm = layers.norm(config.norms, config.width)
     if config.kind == "resnet":
         widths = (*config.stem_widths[:-1], config.width)
         return vision.ResNet(
@@ -20,7 +22,17 @@ def vision_side(config: VisionConfig) -> nn.Module:
             widths=widths,
             depths=config.stem_residuals,
             stride=2,
-            norm=layers.norm(config.norms, config.width),
+            norm=norm,
+        )
+    if config.kind == "regions":
+        return Regions(
+            normalise=normalise,
+            stem=_stem(config),
+            place=nn.Linear(6, config.width),
+            blocks=_vision_blocks(config),
+            norm=norm,
+            crop=config.crop,
+            grid=config.grid,
         )
     height, width = patch_grid(config)
     places = height * width + config.class_token
@@ -30,16 +42,20 @@ def vision_side(config: VisionConfig) -> nn.Module:
         positions=torch.randn(places, config.width) * 0.02,
         grid=(height, width),
         class_token=torch.randn(config.width) * 0.02 if config.class_token else None,
-        blocks=blocks.stack(
-            depth=config.depth,
-            width=config.width,
-            num_heads=config.num_heads,
-            mlp_inner=int(config.width * config.mlp_ratio),
-            activation=config.activation,
-            norms=config.norms,
-            head_norm=config.head_norm,
-        ),
-        norm=layers.norm(config.norms, config.width),
+        blocks=_vision_blocks(config),
+        norm=norm,
+    )
+
+
+def _vision_blocks(config: VisionConfig) -> nn.ModuleList:
+    return blocks.stack(
+        depth=config.depth,
+        width=config.width,
+        num_heads=config.num_heads,
+        mlp_inner=int(config.width * config.mlp_ratio),
+        activation=config.activation,
+        norms=config.norms,
+        head_norm=config.head_norm,
     )
 
 
@@ -66,12 +82,24 @@ def patch_grid(config: VisionConfig) -> tuple[int, int]:
     return -(-height // patch), -(-width // patch)
 
 
-def connector(config: ModelConfig) -> nn.Module:
-    """The connector a recipe asks for."""
+def connector(config: ModelConfig, *, vocabulary: int | None = None) -> nn.Module:
+    """The connector a recipe asks for; `vocabulary` is that of questions it may be told.
+
+    Raises:
+        RecipeError: it is to be told questions, and there is no vocabulary of them.
+    """
     widths = {"vision_width": config.vision.width, "text_width": config.text.width}
     kind = config.connector.kind
-    if kind in _ASKING:
-        return _ASKING[kind](config)
+    if config.connector.instructed and kind != "qformer":
+        raise RecipeError(
+            f"a connector of kind '{kind}' reads no words",
+            where="model.connector.instructed",
+            fix="set it to false, or write model.connector.kind = 'qformer'",
+        )
+    if kind == "qformer":
+        return _qformer(config, vocabulary)
+    if kind in _RESAMPLERS:
+        return _RESAMPLERS[kind](config)
     if kind == "pixel_shuffle":
         picture_tokens(config)  # raises where the grid does not fold
         return connectors.PixelShuffle(
@@ -115,34 +143,49 @@ def _position_resampler(config: ModelConfig) -> nn.Module:
     )
 
 
-def query_transformer(config: ModelConfig) -> QFormer:
-    """The Q-Former a recipe asks for, as wide as the text side."""
+def query_transformer(config: ModelConfig, *, words: bool, dropout: float = 0.0) -> QFormer:
+    """The Q-Former a recipe asks for: for queries alone, or for words beside them."""
     told, asked = config.text, config.connector
+    width, ratio = asked.width or told.width, asked.mlp_ratio or told.mlp_ratio
     return QFormer(
-        queries=torch.randn(asked.queries, told.width),
-        norm=layers.norm("layer", told.width),
+        queries=torch.randn(asked.queries, width),
+        norm=layers.norm("layer", width),
         blocks=query_blocks(
             depth=asked.depth,
-            width=told.width,
-            num_heads=told.num_heads,
-            mlp_inner=int(told.width * told.mlp_ratio),
+            width=width,
+            num_heads=asked.num_heads or told.num_heads,
+            mlp_inner=int(width * ratio),
             vision_width=config.vision.width,
             cross_every=asked.cross_every,
+            text=words,
+            dropout=dropout,
         ),
+        dropout=dropout,
     )
 
 
-def _qformer(config: ModelConfig) -> nn.Module:
-    width = config.text.width
-    return QueryProjection(qformer=query_transformer(config), project=nn.Linear(width, width))
+def _qformer(config: ModelConfig, vocabulary: int | None) -> nn.Module:
+    width, words = config.connector.width or config.text.width, None
+    if config.connector.instructed:
+        if vocabulary is None:
+            raise RecipeError(
+                f"a model of family '{config.family}' tells its connector no questions",
+                where="model.connector.instructed",
+                fix="set it to false, or write model.family = 'prefix'",
+            )
+        words = Words(
+            nn.Embedding(vocabulary, width), positions=nn.Embedding(config.text.context, width)
+        )
+    return QueryProjection(
+        qformer=query_transformer(config, words=words is not None),
+        project=nn.Linear(width, config.text.width),
+        words=words,
+    )
 
 
 # Connectors that ask with learned queries: how many tokens come out is theirs to say.
-_ASKING = {
-    "resampler": _resampler,
-    "position_resampler": _position_resampler,
-    "qformer": _qformer,
-}
+_RESAMPLERS = {"resampler": _resampler, "position_resampler": _position_resampler}
+_ASKING = (*_RESAMPLERS, "qformer")
 
 
 def picture_tokens(config: ModelConfig) -> int:

@@ -8,12 +8,13 @@ Shapes: N rows, P patches, V vision width, Q queries, T tokens, L queries and to
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from seesay.errors import CapabilityError
 from seesay.model import layers
-from seesay.model.layers import MLP, Attention, Record, keeper
+from seesay.model.layers import MLP, Attention, LayerCache, Record, keeper
+from seesay.model.text import Words
 
 
 def allowed(
@@ -67,13 +68,14 @@ class QueryBlock(nn.Module):
         patches: Float[Tensor, "N P V"] | None = None,
         patch_bias: Tensor | None = None,
         bias: Tensor | None = None,
+        cache: LayerCache | None = None,
         fused: bool = False,
         record: Record | None = None,
         name: str = "block",
     ) -> Float[Tensor, "N L D"]:
         """Of the positions the first `num_queries` are queries; these alone look at patches."""
         keep = keeper(record, f"{name}.attention")
-        found_NLD = self.attention(x_NLD, bias=bias, fused=fused, record=keep)
+        found_NLD = self.attention(x_NLD, bias=bias, cache=cache, fused=fused, record=keep)
         x_NLD = self.attention_norm(x_NLD + self.dropout(found_NLD))
         x_NQD, x_NTD = x_NLD[:, :num_queries], x_NLD[:, num_queries:]
         if self.cross is not None and self.cross_norm is not None and num_queries:
@@ -124,6 +126,8 @@ class QFormer(nn.Module):
         text: Float[Tensor, "N T D"] | None = None,
         bias: Tensor | None = None,
         patch_bias: Tensor | None = None,
+        pictures: int = 1,
+        caches: Sequence[LayerCache] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N L D"]:
@@ -134,19 +138,23 @@ class QFormer(nn.Module):
             bias: who of queries and text may look at whom, to (N, K, L, L): `mask_bias` of
                 `allowed`. All at all where None.
             patch_bias: which patches may be looked at, to (N, K, Q, P).
+            pictures: how many stand side by side in the patches of a row, each with queries.
+            caches: hold the queries and tokens of before, which `bias` then has columns for too.
         """
         self._check(patches, text)
-        parts = [] if patches is None else [self.queries.expand(len(patches), -1, -1)]
+        queries_QD = self.queries.repeat(pictures, 1)
+        parts = [] if patches is None else [queries_QD.expand(len(patches), -1, -1)]
         if text is not None:
             parts.append(text)
         x_NLD = self.dropout(self.norm(torch.cat(parts, dim=1)))
         for i, block in enumerate(self.blocks):
             x_NLD = block(
                 x_NLD,
-                num_queries=0 if patches is None else len(self.queries),
+                num_queries=0 if patches is None else len(queries_QD),
                 patches=patches,
                 patch_bias=patch_bias,
                 bias=bias,
+                cache=None if caches is None else caches[i],
                 fused=fused,
                 record=record,
                 name=f"connector.blocks.{i}",
@@ -169,11 +177,14 @@ class QueryProjection(nn.Module):
     """What a Q-Former's queries found, at the text side's width (BLIP-2, section 3.3).
 
     With `text`, the queries look for what an instruction asks (InstructBLIP, arXiv:2305.06500).
+
+    Args:
+        words: embeds instructions, where they are to be asked as tokens.
     """
 
-    def __init__(self, *, qformer: QFormer, project: nn.Module) -> None:
+    def __init__(self, *, qformer: QFormer, project: nn.Module, words: Words | None = None) -> None:
         super().__init__()
-        self.qformer, self.project = qformer, project
+        self.qformer, self.project, self.words = qformer, project, words
 
     def forward(
         self,
@@ -186,6 +197,23 @@ class QueryProjection(nn.Module):
     ) -> Float[Tensor, "N Q D"]:
         x_NLE = self.qformer(patches, text=text, bias=bias, fused=fused, record=record)
         return self.project(x_NLE[:, : len(self.qformer.queries)])
+
+    def ask(
+        self,
+        patches: Float[Tensor, "N P V"],
+        *,
+        tokens: Int[Tensor, "N T"],
+        real: Bool[Tensor, "N T"],
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "N Q D"]:
+        """What the queries found that the words, both ways beside them, ask for."""
+        assert self.words is not None
+        places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        text = self.words.embed(tokens, positions=places)
+        may = allowed(real, num_queries=len(self.qformer.queries))
+        bias = layers.mask_bias(may, layers.compute_type(text))
+        return self(patches, text=text, bias=bias, fused=fused, record=record)
 
 
 def query_blocks(

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from seesay.model.contract import Model
+from seesay.model.contract import Matcher
 from seesay.model.layers import Record
 from seesay.model.rows import Context
 
 
-class Reader(Model):
+class Reader(Matcher):
     """A family that reads a text and its pictures together.
 
     match_head: the first word's feature -> whether the text is true of the pictures.
@@ -81,5 +81,5 @@ class FillHead(nn.Module):
         super().__init__()
         self.transform, self.norm = nn.Linear(width, width), nn.LayerNorm(width)
 
-    def forward(self, features: Float[Tensor, "K D"]) -> Float[Tensor, "K D"]:
+    def forward(self, features: Float[Tensor, "*K D"]) -> Float[Tensor, "*K D"]:
         return self.norm(F.gelu(self.transform(features)))

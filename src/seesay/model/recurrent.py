@@ -18,24 +18,9 @@ from seesay.model import parts
 from seesay.model.contract import Said, Speaker
 from seesay.model.layers import LayerCache, Record
 from seesay.model.rows import Apart, Context, owners, shown
+from seesay.model.text import Words
 
 State = tuple[Tensor, Tensor]  # (h, c), each (L, M, D)
-
-
-class Words(nn.Module):
-    """Words as vectors, and vectors as scores of words: one table both ways."""
-
-    def __init__(self, embedding: nn.Embedding) -> None:
-        super().__init__()
-        self.embedding = embedding
-
-    def embed(self, tokens: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
-        """Vectors of tokens."""
-        return self.embedding(tokens)
-
-    def logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B Y"]:
-        """Scores of every token of the vocabulary, before softmax."""
-        return features @ self.embedding.weight.to(features.dtype).T
 
 
 class Once(nn.Module):
@@ -247,7 +232,7 @@ class Recurrent(Speaker):
             apart,
             apart.split(words_BTD),
             front.take(apart.rows_M),
-            Context(features_MSV, apart.split(shown_BTS)),
+            Context(features_MSV, apart.split(shown_BTS), context.each),
         )
 
     def caches(self) -> list[LayerCache]:

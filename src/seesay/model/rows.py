@@ -57,14 +57,24 @@ class Chosen(NamedTuple):
 
 
 def owners(
-    tokens_BT: Int[Tensor, "B T"], *, picture_token: int, pictures: int
+    tokens_BT: Int[Tensor, "B T"],
+    *,
+    picture_token: int,
+    pictures: int,
+    instructed: Int[Tensor, "B T"] | None = None,
 ) -> Int[Tensor, " N"]:
     """The row that each of so many pictures stands in, in order.
+
+    instructed: the documents of rows where each shows all pictures, so that one shows as many as
+    there are.
 
     Raises:
         LengthError: the marks in the text are not the same number for each picture.
     """
-    rows = (tokens_BT == picture_token).nonzero()[:, 0]
+    marks_BT = tokens_BT == picture_token
+    if instructed is not None:
+        marks_BT = marks_BT & (instructed == 1)
+    rows = marks_BT.nonzero()[:, 0]
     if not pictures or len(rows) % pictures:
         if len(rows) or pictures:
             raise LengthError(
@@ -110,38 +120,59 @@ class Context(NamedTuple):
     """What texts look at: of each row its pictures' features side by side, and which are real.
 
     real_BS may say it of each position (B, T, S), where pictures are shown one after another.
+    each: how many of the features are one picture's.
     """
 
     features_BSD: Float[Tensor, "B S D"]
     real_BS: Bool[Tensor, "*B S"]
+    each: int
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures a row has room for."""
+        return self.features_BSD.shape[1] // self.each
+
+    @property
+    def several(self) -> bool:
+        """Whether that is more than one."""
+        return self.pictures > 1
 
     @classmethod
     def of(
-        cls, seen: Float[Tensor, "N Q D"], owners: Int[Tensor, " N"], *, rows: int
+        cls,
+        seen: Float[Tensor, "N Q D"],
+        owners: Int[Tensor, " N"],
+        *,
+        rows: int,
+        real: Bool[Tensor, "N Q"] | None = None,
     ) -> "Context":
-        """The pictures put in their rows; a row without any has nothing real."""
+        """The pictures put in their rows; a row without any has nothing real.
+
+        `real`: which of their features are, where not all of them.
+        """
+        if real is None:
+            real = torch.ones(seen.shape[:2], dtype=torch.bool, device=seen.device)
         count_B = owners.bincount(minlength=rows)
         first_B = count_B.cumsum(0) - count_B
         most = int(count_B.max()) if rows else 0
         if most <= 1 and len(seen) == rows:
-            return cls(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=seen.device))
+            return cls(seen, real, seen.shape[1])
         place_N = torch.arange(len(owners), device=owners.device) - first_B[owners]
         shape = (rows, max(most, 1), *seen.shape[1:])
         features = seen.new_zeros(shape).index_put((owners, place_N), seen)
-        place_n = torch.arange(shape[1], device=seen.device)
-        real_Bn = place_n < count_B[:, None]
-        return cls(features.flatten(1, 2), real_Bn.repeat_interleave(seen.shape[1], dim=1))
+        real_BnQ = real.new_zeros(shape[:3]).index_put((owners, place_N), real)
+        return cls(features.flatten(1, 2), real_BnQ.flatten(1, 2), seen.shape[1])
 
     def take(self, rows_M: Int[Tensor, " M"]) -> "Context":
         """The context of some rows, in this order."""
-        return Context(self.features_BSD[rows_M], self.real_BS[rows_M])
+        return Context(self.features_BSD[rows_M], self.real_BS[rows_M], self.each)
 
     def at(self, places_B: Int[Tensor, " B"]) -> "Context":
         """What one position of each row looks at."""
         if self.real_BS.ndim == 2:
             return self
         rows_B = torch.arange(len(places_B), device=places_B.device)
-        return Context(self.features_BSD, self.real_BS[rows_B, places_B])
+        return Context(self.features_BSD, self.real_BS[rows_B, places_B], self.each)
 
 
 class Apart(NamedTuple):

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from seesay.config import ModelConfig
 from seesay.model import layers, parts
-from seesay.model.layers import Record
+from seesay.model.layers import Record, compute_type
 from seesay.model.reader import FillHead, MatchHead, Reader
 from seesay.model.rows import Context
 from seesay.model.text import Decoder
-from seesay.model.transformer import compute_type
 
 
 class Single(Reader):

@@ -1,4 +1,4 @@
-"""The text side: words through blocks; who may look at whom is for the family to say.
+"""The text side: words, and words through blocks; who may look at whom the family says.
 
 Shapes: B rows, T positions, D width, Y vocabulary, S context, V width of the context.
 """
@@ -95,3 +95,28 @@ class Decoder(nn.Module):
         else:
             logits = self.head(features)
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+
+
+class Words(nn.Module):
+    """Words as vectors, and vectors as scores of words: one table both ways.
+
+    Args:
+        positions: a table of what is added for a word's place (BERT, GPT-2), or None.
+    """
+
+    def __init__(self, embedding: nn.Embedding, *, positions: nn.Embedding | None = None) -> None:
+        super().__init__()
+        self.embedding, self.positions = embedding, positions
+
+    def embed(
+        self, tokens: Int[Tensor, "*B"], *, positions: Int[Tensor, "*B"] | None = None
+    ) -> Float[Tensor, "*B D"]:
+        """Vectors of tokens, at these places where there is a table of them."""
+        x = self.embedding(tokens)
+        if self.positions is None or positions is None:
+            return x
+        return x + self.positions(positions)
+
+    def logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B Y"]:
+        """Scores of every token of the vocabulary, before softmax."""
+        return features @ self.embedding.weight.to(features.dtype).T

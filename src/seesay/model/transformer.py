@@ -7,13 +7,12 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from seesay.model import layers
 from seesay.model.contract import Said, Speaker
-from seesay.model.layers import LayerCache, Record
+from seesay.model.layers import LayerCache, Record, compute_type
 from seesay.model.rows import Chosen, visible
 
 
@@ -44,6 +43,20 @@ class Transformer(Speaker):
     ) -> Met:
         """Words and pictures, ready for the decoder."""
 
+    def instruct(
+        self,
+        seen: Float[Tensor, "N Q D"],
+        *,
+        tokens: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        groups: Int[Tensor, "B T"],
+        horizon: Int[Tensor, "B T"] | None,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Float[Tensor, "m q d"]:
+        """Pictures as the words of their rows ask for them: as they are, unless these are heard."""
+        return seen
+
     def forward(
         self,
         tokens: Int[Tensor, "B T"],
@@ -66,6 +79,15 @@ class Transformer(Speaker):
         each object there.
         """
         seen = self.see(pictures, fused=fused, record=record) if seen is None else seen
+        seen = self.instruct(
+            seen,
+            tokens=tokens,
+            documents=documents,
+            groups=groups,
+            horizon=horizon,
+            fused=fused,
+            record=record,
+        )
         met = self.meet(tokens, seen, documents=documents, groups=groups)
         chosen = None
         if select is not None and record is None:
@@ -113,9 +135,17 @@ class Transformer(Speaker):
         None from then on.
         """
         if seen is not None:
+            seen = self.instruct(
+                seen,
+                tokens=tokens,
+                documents=documents,
+                groups=groups,
+                horizon=horizon,
+                fused=fused,
+            )
             met = self.meet(tokens, seen, documents=documents, groups=groups)
             if met.context_bias is not None and caches:
-                caches[0].context.bias = _at(met.context_bias, last)
+                caches[0].context.bias = bias_at(met.context_bias, last)
         else:
             kept = caches[0].context.bias if caches else None
             met = Met(self.text.embed(tokens), context_bias=kept)
@@ -142,14 +172,8 @@ class Transformer(Speaker):
         return layers.mask_bias(allowed, compute_type(like))
 
 
-def _at(bias: Tensor, last: Tensor | None) -> Tensor:
+def bias_at(bias: Tensor, last: Tensor | None) -> Tensor:
     """Of a context's bias (B, 1, T or 1, S) that of the last position, (B, 1, 1, S)."""
     if last is None or bias.shape[2] == 1:
         return bias[:, :, -1:]
     return bias.take_along_dim(last[:, None, None, None], dim=2)
-
-
-def compute_type(x: Tensor) -> torch.dtype:
-    """What attention scores come in: autocast's type where it is on."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype

@@ -106,6 +106,8 @@ def predictor(
         how=recipe.data.fit,
         tiles=recipe.data.grid,
         interleaved=model.interleaves,
+        instructed=model.instructed,
+        regions=recipe.model.vision.regions,
     )
     context = recipe.model.text.context
     return SeesayPredictor(

@@ -15,9 +15,9 @@ from seesay.data.stream import Fit
 from seesay.data.text import Document, Text
 from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.model import generate
-from seesay.model.contract import Embedder, Model, Speaker, Viewer
+from seesay.model.contract import Embedder, Matcher, Model, Speaker, Viewer
 from seesay.model.reader import Reader
-from seesay.model.rows import SLOTS, Asked, Context, owners
+from seesay.model.rows import SLOTS, Asked, Context
 from seesay.predict.pictures import Pictures
 from seesay.predict.protocol import Answer, Decoding, Prompt
 from seesay.records import Batch, Picture, Turn
@@ -124,7 +124,8 @@ class SeesayPredictor:
         self.model.eval()
         pictures = Pictures(self, [Prompt((picture,), ()) for picture in several], connect=False)
         with self.autocast():
-            return self.model.embed_pictures(pictures.context(range(len(several))))
+            vectors = self.model.embed_pictures(pictures.context(range(len(several))))
+            return self.model.centre(vectors)
 
     @torch.inference_mode()
     def _embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -160,7 +161,7 @@ class SeesayPredictor:
             self._check_length(len(document) + 1, prompt, "shorten the question")
         pictures = Pictures(self, prompts)
         rows = [
-            Row(pictures.of(i), (document,), f"prompt {offset + i}")
+            self._row(pictures.of(i), (document,), f"prompt {offset + i}")
             for i, document in enumerate(documents)
         ]
         batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
@@ -168,16 +169,16 @@ class SeesayPredictor:
             if isinstance(self.model, Speaker) and "caption" in self.model.can:
                 made = self._generate(self.model, batch, seen, offset)
             else:
-                made = self._fill(batch, seen)
+                made = self._fill(batch, pictures.context(range(len(rows))))
         said = [self.text.read(g.tokens) for g in made]
         return [
             Answer(turn.text, g.log_probabilities, turn.reasoning)
             for turn, g in zip(said, made, strict=True)
         ]
 
-    def _fill(self, batch: Batch, seen: torch.Tensor) -> list[generate.Generated]:
+    def _fill(self, batch: Batch, context: Context) -> list[generate.Generated]:
         """Answers whose words are all filled in at once, up to their end."""
-        log_BkY = self._slots(batch, seen)
+        log_BkY = self._slots(batch, context)
         log_BkY = log_BkY.index_fill(2, torch.tensor(self._unsaid, device=self.device), -torch.inf)
         logs_Bk, said_Bk = log_BkY.max(dim=2)
         made = []
@@ -190,7 +191,7 @@ class SeesayPredictor:
             )
         return made
 
-    def _slots(self, batch: Batch, seen: torch.Tensor) -> torch.Tensor:
+    def _slots(self, batch: Batch, context: Context) -> torch.Tensor:
         """Log-probabilities of every word at each slot of each row's answer (B, k, Y)."""
         assert isinstance(self.model, Reader) and self.text.mask is not None
         asked = Asked.of(
@@ -201,15 +202,14 @@ class SeesayPredictor:
             mask=self.text.mask,
             slots=SLOTS,
         )
-        context = self._context(batch, seen).take(asked.row_M)
         logits = self.model.fill(
-            asked.tokens_Mt, asked.real_Mt, context, select=asked.slots_Mt, fused=self.fused
+            asked.tokens_Mt,
+            asked.real_Mt,
+            context.take(asked.row_M),
+            select=asked.slots_Mt,
+            fused=self.fused,
         )
         return logits.float().log_softmax(dim=-1).unflatten(0, (len(asked.row_M), -1))
-
-    def _context(self, batch: Batch, seen: torch.Tensor) -> Context:
-        row_N = owners(batch.tokens_BT, picture_token=self.text.picture, pictures=len(seen))
-        return Context.of(seen, row_N, rows=len(batch.tokens_BT))
 
     @property
     def _unsaid(self) -> list[int]:
@@ -273,7 +273,7 @@ class SeesayPredictor:
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """Whether each option is true of the pictures: log p(true) / p(false)."""
-        assert isinstance(self.model, Reader)
+        assert isinstance(self.model, Matcher)
         pictures = Pictures(self, prompts)
         pairs = [(i, option) for i, own in enumerate(options) for option in own]
         scores: list[float] = []
@@ -313,9 +313,9 @@ class SeesayPredictor:
         rows = [
             Row(pictures.of(i), (document,), f"prompt {i}") for i, document in enumerate(documents)
         ]
-        batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
+        batch, context = self._collate(rows).to(self.device), pictures.context(range(len(rows)))
         with self.autocast():
-            log_BkY = self._slots(batch, seen).double()
+            log_BkY = self._slots(batch, context).double()
         scores = []
         for log_kY, own in zip(log_BkY, options, strict=True):
             # A longer option is cut: no more of it can be filled in.
@@ -333,7 +333,7 @@ class SeesayPredictor:
             for documents in self._option_rows(prompt, own):
                 owners.append(i)
                 shown = pictures.of(i, documents=len(documents))
-                rows.append(Row(shown, documents, f"prompt {i}"))
+                rows.append(self._row(shown, documents, f"prompt {i}"))
         sums: list[list[float]] = [[] for _ in prompts]
         for start in range(0, len(rows), self.most_rows):
             part = slice(start, start + self.most_rows)
@@ -423,6 +423,12 @@ class SeesayPredictor:
                 where=self.name,
                 fix=fix,
             )
+
+    def _row(self, pixels: np.ndarray, documents: Sequence[Document], origin: str) -> Row:
+        """A row of documents, with pictures before them or in each."""
+        mark, pictures = self.text.picture, len(pixels) * self.fit.picture_tokens // self.fit.each
+        shown = tuple(self.fit.shown(d, pictures, picture_token=mark) for d in documents)
+        return Row(pixels, shown, origin, instructed=self.fit.instructed)
 
     def _collate(self, rows: Sequence[Row]) -> Batch:
         return collate(

@@ -10,12 +10,19 @@ import numpy as np
 import torch
 
 from seesay.data import images
+from seesay.data.collate import padded
+from seesay.data.stream import Fit
+from seesay.errors import LengthError
+from seesay.model.regions import there
 from seesay.model.rows import Context
 from seesay.predict.protocol import Prompt
-from seesay.records import Picture
+from seesay.records import Box, Picture
 
 if TYPE_CHECKING:
     from seesay.predict.native import SeesayPredictor
+
+
+Looked = tuple[Picture, tuple[Box, ...]]  # a picture, and the boxes it is looked at in
 
 
 class Pictures:
@@ -28,20 +35,28 @@ class Pictures:
     def __init__(
         self, predictor: "SeesayPredictor", prompts: Sequence[Prompt], *, connect: bool = True
     ) -> None:
-        distinct: dict[Any, Picture] = {}
-        for picture in (picture for prompt in prompts for picture in prompt.images):
-            distinct.setdefault(_key(picture), picture)
+        distinct: dict[Any, Looked] = {}
+        shown = [_looked(prompt) for prompt in prompts]
+        for each in (each for own in shown for each in own):
+            distinct.setdefault(_key(each), each)
         places = {key: place for place, key in enumerate(distinct)}
-        self._places = [[places[_key(p)] for p in prompt.images] for prompt in prompts]
+        self._places = [[places[_key(each)] for each in own] for own in shown]
         self._inside = [predictor.fit.inside(prompt.turns) for prompt in prompts]
         self._tiles = images.num_tiles(predictor.fit.tiles)
         none = np.zeros((0, *predictor.fit.size, 3), np.uint8)
-        pixels = [predictor.tiles(picture) for picture in distinct.values()]
+        pixels = [predictor.tiles(picture) for picture, _ in distinct.values()]
         self._pixels_NHWC = np.concatenate([none, *pixels])
         pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
+        boxes = None
+        if predictor.fit.regions:
+            boxes = padded([_shares(predictor.fit, *each) for each in distinct.values()])
+            boxes = boxes.to(predictor.device)
         with predictor.autocast():
             look = predictor.model.see if connect else predictor.model.look
-            self._seen_NQD = look(pixels_NCHW.to(predictor.device), fused=predictor.fused)
+            self._seen_NQD = look(
+                pixels_NCHW.to(predictor.device), boxes=boxes, fused=predictor.fused
+            )
+        self._real_NQ = None if boxes is None else there(boxes)
 
     def of(self, prompt: int, *, documents: int = 1) -> np.ndarray:
         """The pixels of a prompt's pictures, for so many documents."""
@@ -52,9 +67,12 @@ class Pictures:
     ) -> torch.Tensor:
         """The pictures of these prompts, in order, as tokens of the text side's width."""
         counts = documents or [1] * len(prompts)
-        pairs = zip(prompts, counts, strict=True)
+        return self._seen_NQD[self._index(prompts, counts)]
+
+    def _index(self, prompts: Sequence[int], documents: Sequence[int]) -> torch.Tensor:
+        pairs = zip(prompts, documents, strict=True)
         places = [place for prompt, count in pairs for place in self._shown(prompt, count)]
-        return self._seen_NQD[torch.tensor(places, dtype=torch.long, device=self._seen_NQD.device)]
+        return torch.tensor(places, dtype=torch.long, device=self._seen_NQD.device)
 
     def _shown(self, prompt: int, documents: int) -> list[int]:
         """Where the tiles stand of what a row of so many documents shows."""
@@ -68,9 +86,31 @@ class Pictures:
         seen = self.seen(prompts)
         row_N = [row for row, prompt in enumerate(prompts) for _ in self._shown(prompt, 1)]
         owner_N = torch.tensor(row_N, dtype=torch.long, device=seen.device)
-        return Context.of(seen, owner_N, rows=len(prompts))
+        real = self._real_NQ
+        if real is not None:
+            real = real[self._index(prompts, [1] * len(prompts))]
+        return Context.of(seen, owner_N, rows=len(prompts), real=real)
 
 
-def _key(picture: Picture) -> Any:
+def _looked(prompt: Prompt) -> list[Looked]:
+    """The pictures of a prompt, each with its boxes."""
+    boxes = prompt.boxes or ((),) * len(prompt.images)
+    if len(boxes) != len(prompt.images):
+        raise LengthError(
+            f"boxes of {len(boxes)} pictures for {len(prompt.images)}",
+            fix="give a tuple of boxes, or an empty one, for each",
+        )
+    return list(zip(prompt.images, boxes, strict=True))
+
+
+def _shares(fit: Fit, picture: Picture, boxes: Sequence[Box]) -> np.ndarray:
+    if not boxes:
+        return fit.boxes()
+    facts = images.examine(picture)
+    return fit.boxes(boxes, width=facts.width, height=facts.height)
+
+
+def _key(each: Looked) -> Any:
     """What is equal for one picture: a file's name, the encoded bytes, or the very array."""
-    return id(picture) if isinstance(picture, np.ndarray) else picture
+    picture, boxes = each
+    return id(picture) if isinstance(picture, np.ndarray) else picture, boxes

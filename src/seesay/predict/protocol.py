@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from seesay.errors import RecipeError
-from seesay.records import Picture, Turn
+from seesay.records import Box, Picture, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,13 @@ class Prompt:
     """What a predictor is asked: pictures, and turns that end with the user's.
 
     No turns, or an empty last one, ask for a caption. Pictures that no turn shows (`Turn.pictures`)
-    stand in front.
+    stand in front. `boxes` are of each picture, in its pixels, what a model is to look at that
+    looks at regions; such a model looks at a grid where none are.
     """
 
     images: tuple[Picture, ...]
     turns: tuple[Turn, ...]
+    boxes: tuple[tuple[Box, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from seesay.records import Box, Example, Origin, Turn
 from seesay.scenes.asking import Asker, Question
 from seesay.scenes.language import STYLES, caption, tongue
 from seesay.scenes.questions import ask_many, chosen
-from seesay.scenes.render import bounds, draw
+from seesay.scenes.render import bounds, boxes, draw
 from seesay.scenes.tongue import Tongue
 from seesay.scenes.view import ATTRIBUTES, View, look_of
 from seesay.scenes.world import Scene, World
@@ -92,6 +92,13 @@ def classes(
         answer = words.values[a][look_of(look)[a]]
         made.append(maker.example(question, answer, "classify", {"kind": name}, words.values[a]))
     return made
+
+
+def regions(example: Example) -> tuple[Box, ...]:
+    """A box around every object of a drawn picture, whatever is asked of it; else none."""
+    if not isinstance(example.scene, Scene):
+        return ()
+    return boxes(example.scene, len(example.images[0]))  # type: ignore[arg-type]
 
 
 def _origin(world: World, index: int) -> Origin:

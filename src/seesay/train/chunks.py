@@ -19,7 +19,7 @@ from seesay.model.contract import Model
 from seesay.model.rows import owners
 from seesay.records import Batch
 from seesay.train import losses
-from seesay.train.contrast import Pairs, Vectors
+from seesay.train.contrast import Pairs, Vectors, joined, narrowed
 from seesay.train.losses import CONTRASTED, Share, Step
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ def learn(
     """
     weights = losses.weights_of(run, batch)
     together = {name: weights.pop(name) * share.rows for name in CONTRASTED if name in weights}
-    chunks = split(batch, run.recipe.train.chunk, picture_token=model.picture_token)
+    chunks = split(
+        batch,
+        run.recipe.train.chunk,
+        picture_token=model.picture_token,
+        instructed=model.instructed,
+    )
     total, looked, wanted = torch.zeros((), device=run.device), [], []
     if together:
         looked = _look(run, chunks, model)
@@ -85,10 +90,18 @@ def learn(
     return total
 
 
-def split(batch: Batch, size: int, *, picture_token: int) -> list[Chunk]:
-    """A batch in chunks of so many rows."""
+def split(
+    batch: Batch, size: int, *, picture_token: int, instructed: bool = False
+) -> list[Chunk]:
+    """A batch in chunks of so many rows; `instructed` where each document shows its row's pictures.
+    """
     rows, pictures = len(batch.tokens_BT), len(batch.pictures_NCHW)
-    owner = owners(batch.tokens_BT, picture_token=picture_token, pictures=pictures)
+    owner = owners(
+        batch.tokens_BT,
+        picture_token=picture_token,
+        pictures=pictures,
+        instructed=batch.documents_BT if instructed else None,
+    )
     targets = int((batch.targets_BT >= 0).sum())
     made = []
     for start in range(0, rows, size):
@@ -122,7 +135,7 @@ def _compare(
     facts: dict[str, Tensor],
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """The loss of all vectors, and its gradient at those of each chunk, strip by strip."""
-    pictures = torch.cat([each.pictures for each in looked]).requires_grad_()
+    pictures = joined([each.pictures for each in looked]).requires_grad_()
     texts = torch.cat([each.texts for each in looked]).requires_grad_()
     against = losses.contrast(run, model, pictures, texts, _joined(looked), _taught(looked))
     found = {name: torch.zeros((), device=pictures.device) for name in weights}
@@ -132,12 +145,16 @@ def _compare(
         found = {name: found[name] + parts[name].detach() for name in weights}
     facts |= found | against.facts
     sizes = [len(each.pictures) for each in looked], [len(each.texts) for each in looked]
-    gradients = [
+    of_pictures, of_texts = [
         (torch.zeros_like(side) if side.grad is None else side.grad).split(several)
         for side, several in zip((pictures, texts), sizes, strict=True)
     ]
+    gradients = [
+        (narrowed(of_picture, each.pictures.shape[1]), of_text)
+        for each, of_picture, of_text in zip(looked, of_pictures, of_texts, strict=True)
+    ]
     loss = torch.stack([found[name] * weights[name] for name in weights]).sum()
-    return loss, list(zip(*gradients, strict=True))
+    return loss, gradients
 
 
 def _joined(looked: list[Looked]) -> Pairs:
@@ -155,7 +172,7 @@ def _taught(looked: list[Looked]) -> Vectors | None:
     several = [each.taught for each in looked if each.taught is not None]
     if not several:
         return None
-    pictures, texts = (torch.cat([getattr(v, n) for v in several]) for n in ("pictures", "texts"))
+    pictures, texts = (joined([getattr(v, n) for v in several]) for n in ("pictures", "texts"))
     return Vectors(pictures, texts, several[0].similarity)
 
 

@@ -1,10 +1,11 @@
 """Contrast: all pictures against all texts, of all processes, in one matrix or in strips of it.
 
 Shapes: B rows of pictures, M texts, t positions of one, E width of the common space, S pictures or
-texts of a strip, K what they are set against, Q pairs kept from steps before.
+texts of a strip, K what they are set against, Q pairs kept from steps before, V vectors of one
+picture, in families with several.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -14,8 +15,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seesay import objectives
+from seesay.model.contract import Viewer
 
-# Pictures (B, E) and texts (M, E) -> scores (B, M).
+# Pictures (B, E), or (B, V, E) of several vectors each, and texts (M, E) -> scores (B, M).
 Similarity = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -60,10 +62,35 @@ class Pairs(NamedTuple):
         return len(self.row[self.true].unique()), int(torch.isin(self.marks, told).sum())
 
 
+def joined(several: Sequence[Tensor]) -> Tensor:
+    """Vectors of pictures as one batch's, though some have more of them than others."""
+    most = max(each.shape[1] for each in several) if several[0].ndim == 3 else 0
+    return torch.cat([widened(each, most) for each in several])
+
+
+def widened(vectors: Tensor, most: int) -> Tensor:
+    """Vectors of pictures, where these have several: so many; the first stands again.
+
+    The best of them stays the best.
+    """
+    if vectors.ndim < 3 or vectors.shape[1] == most:
+        return vectors
+    again = vectors[:, :1].expand(-1, most - vectors.shape[1], -1)
+    return torch.cat((vectors, again), dim=1)
+
+
+def narrowed(gradient: Tensor, several: int) -> Tensor:
+    """The gradient at `widened` vectors as that at the first `several`, of which the others are."""
+    if gradient.ndim < 3 or gradient.shape[1] == several:
+        return gradient
+    own, again = gradient[:, :several], gradient[:, several:].sum(dim=1, keepdim=True)
+    return torch.cat((own[:, :1] + again, own[:, 1:]), dim=1)
+
+
 class Vectors(NamedTuple):
     """Pictures and texts in a common space, and what scores them there."""
 
-    pictures: Float[Tensor, "B E"]
+    pictures: Float[Tensor, "B *V E"]
     texts: Float[Tensor, "M E"]
     similarity: Similarity
 
@@ -75,7 +102,7 @@ class Vectors(NamedTuple):
 class Kept(NamedTuple):
     """A teacher's vectors of true pairs of steps before, and the marks of their texts."""
 
-    pictures: Float[Tensor, "Q E"]
+    pictures: Float[Tensor, "Q *V E"]
     texts: Float[Tensor, "Q E"]
     marks: Int[Tensor, " Q"]
 
@@ -171,7 +198,7 @@ class Contrast:
     @torch.no_grad()
     def facts(self) -> dict[str, Tensor]:
         """Shares of pictures whose likeliest text is right, and by chance; how alike they are."""
-        found, mean_E = self.found, self.own.pictures.mean(dim=0)
+        found, mean_E = self.found, Viewer.centre(self.own.pictures).mean(dim=0)
         numbers = {"right": found.right, "chance": found.chance, "alike": mean_E.square().sum()}
         return {f"contrastive_{k}": torch.as_tensor(v) for k, v in numbers.items()}
 
@@ -202,7 +229,7 @@ class Contrast:
             scores = (self._whole if whole else own.scores(texts=texts)).T
             said = None if taught is None else taught.scores(texts=texts).T
         else:
-            keys = torch.cat((taught.pictures, kept.pictures))
+            keys = joined((taught.pictures, kept.pictures))
             scores = own.similarity(keys, own.texts[texts]).T
             said = taught.similarity(keys, taught.texts[texts]).T
             same = pairs.marks[texts][:, None] == kept.marks

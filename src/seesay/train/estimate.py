@@ -15,6 +15,7 @@ from seesay import machine
 from seesay.config import Recipe
 from seesay.errors import RecipeError
 from seesay.model.blocks import Block
+from seesay.model.qformer import QueryBlock
 from seesay.train import preflight, setup
 from seesay.train.rehearsal import Look, Rehearsal, Step
 
@@ -156,8 +157,9 @@ class Estimate:
     def serving(self) -> Serving:
         """Bytes that answering holds."""
         model = self.rehearsal.model
-        text = getattr(model, "text", model)
-        blocks = [part for part in text.modules() if isinstance(part, Block)]
+        # Where queries and words share their blocks, these are the queries'.
+        text = getattr(model, "qformer", getattr(model, "text", model))
+        blocks = [part for part in text.modules() if isinstance(part, Block | QueryBlock)]
         heads = [block.attention for block in blocks]
         size = torch.finfo(self.dtype).bits // 8
         each = sum(2 * size * a.num_kv_heads * a.head_width for a in heads)

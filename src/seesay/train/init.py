@@ -18,6 +18,8 @@ from seesay.train import shrink
 from seesay.train.parts import near
 
 ALL = "all"
+# Tables of words, by tokens: those that are written, and those that a connector is told.
+_WORDS = ("text.embedding.weight", "connector.words.embedding.weight")
 # What of `data` goes with a tokenizer, and what with a whole model.
 _WITH_TEXT, _WITH_ALL = ("tokenizer", "vocabulary"), ("row_tokens", "fit", "tiles")
 
@@ -59,8 +61,13 @@ def sources(init: Mapping[str, str]) -> list[Source]:
 
 def _of_text(found: Sequence[Source]) -> Source | None:
     """The one whose words the model knows, and so whose tokenizer it needs."""
-    giving = [s for s in found if s.part == ALL or adapt.begins(s.part, "text.embedding.weight")]
-    return giving[-1] if giving else None
+    giving = [_last(found, table) for table in _WORDS]
+    return next((source for source in giving if source is not None), None)
+
+
+def _last(found: Sequence[Source], name: str) -> Source | None:
+    """The one that a parameter is taken from."""
+    return next((source for source in reversed(found) if source.holds(name)), None)
 
 
 def recipe_of(folder: Path) -> Recipe:
@@ -158,6 +165,7 @@ def begin(model: nn.Module, recipe: Recipe, *, say: Callable[[str], None]) -> No
     found, names = sources(recipe.model.init), list(model.state_dict())
     _check_names([(f"init.{s.part}", s.part) for s in found if s.part != ALL], names)
     _check_names([(f"fresh.{i}", name) for i, name in enumerate(recipe.model.fresh)], names)
+    _check_words([s for table in _WORDS if table in names if (s := _last(found, table))])
     tuned = {source: _tuned(source, recipe) for source in found}
     # What fine-tuning puts in changes names: to those of checkpoints that were tuned the same way.
     for source in found:
@@ -204,6 +212,18 @@ def _check_names(given: Sequence[tuple[str, str]], names: Sequence[str]) -> None
         if not any(adapt.begins(pattern, name) for name in names):
             what = f"'{pattern}' names no part of the model"
             raise RecipeError(what, where=f"model.{key}", fix=near(pattern, names))
+
+
+def _check_words(giving: Sequence[Source]) -> None:
+    """A token must be the same word in all the tables that are taken."""
+    for source in giving[1:]:
+        ours, theirs = (Text.open(s.folder).tokenizer.to_str() for s in (giving[0], source))
+        if ours != theirs:
+            raise RecipeError(
+                f"'{giving[0].part}' and '{source.part}' know words by two tokenizers",
+                where=source.where,
+                fix="train one of them with the other's words: model.init.\"text.embedding\"",
+            )
 
 
 def _tuned(source: Source, recipe: Recipe) -> bool:

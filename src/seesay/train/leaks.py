@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from seesay.model.contract import Embedder, Model, Speaker
-from seesay.model.reader import Reader
+from seesay.model.contract import Embedder, Matcher, Model, Speaker
 from seesay.records import Batch
 from seesay.train.losses import Step
 
@@ -37,7 +36,7 @@ def leaks(run: "Run", model: Model, batch: Batch) -> list[str]:
         found: list[str] = []
         if isinstance(model, Speaker) and "caption" in model.can:
             found += _of_speaker(run, model, batch)
-        if batch.claims_Mt is not None and isinstance(model, Embedder | Reader):
+        if batch.claims_Mt is not None and isinstance(model, Embedder | Matcher):
             found += _of_texts(run, model, batch)
     return found
 
@@ -51,7 +50,9 @@ def _of_speaker(run: "Run", model: Speaker, batch: Batch) -> list[str]:
     plain_BTY, found = logits(batch), []
     for row, place in _places(batch):
         moved_BT = _moved(logits(_with_other_word(run, batch, row, place)), plain_BTY)
-        may_BT = _may_see(batch, row, place, ahead=bool(getattr(model, "prefix_lm", False)))
+        # Pictures that a question has a say in stand before it.
+        ahead = model.instructed or bool(getattr(model, "prefix_lm", False))
+        may_BT = _may_see(batch, row, place, ahead=ahead)
         found += _say(moved_BT & ~may_BT, f"changing the word at place {place} of row {row}")
     own = Step(run, batch, model).owners
     if len(own) and len(batch.tokens_BT) > 1:
@@ -126,8 +127,8 @@ def _of_texts(run: "Run", model: Model, batch: Batch) -> list[str]:
     asked: dict[str, Callable[[Step], Tensor]] = {}
     if isinstance(model, Embedder):
         asked["texts"] = lambda step: step.claims.texts
-        asked["pictures"] = lambda step: step.claims.pictures
-    if isinstance(model, Reader) and "match" in model.can:
+        asked["pictures"] = lambda step: step.claims.pictures.flatten(1)
+    if isinstance(model, Matcher) and "match" in model.can:
         asked["matching"] = lambda step: model.match(
             step.claims.tokens_Mt, step.claims.real_Mt, step.context.take(step.claims.row_M)
         )[:, None]

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from seesay import objectives
 from seesay.errors import RecipeError, nearest
-from seesay.model.contract import Embedder, Model, Said
+from seesay.model.contract import Embedder, Matcher, Model, Said
 from seesay.model.reader import Reader
+from seesay.model.regions import there
 from seesay.model.rows import SLOTS, Asked, Context, owners
 from seesay.records import Batch
 from seesay.train import parallel, self_distillation
-from seesay.train.contrast import Contrast, Pairs, Strip, Vectors, marks
+from seesay.train.contrast import Contrast, Pairs, Strip, Vectors, marks, widened
 
 if TYPE_CHECKING:
     from seesay.train.loop import Run
@@ -41,7 +42,8 @@ class Step:
     @cached_property
     def patches(self) -> Tensor:
         """(N, P, V)"""
-        return self.model.look(self.batch.pictures_NCHW, fused=self.fused)
+        boxes = self.batch.boxes_NR4
+        return self.model.look(self.batch.pictures_NCHW, boxes=boxes, fused=self.fused)
 
     @cached_property
     def seen(self) -> Tensor:
@@ -52,12 +54,19 @@ class Step:
     def owners(self) -> Tensor:
         """The row of each picture, (N,)."""
         batch, mark = self.batch, self.model.picture_token
-        return owners(batch.tokens_BT, picture_token=mark, pictures=len(batch.pictures_NCHW))
+        return owners(
+            batch.tokens_BT,
+            picture_token=mark,
+            pictures=len(batch.pictures_NCHW),
+            instructed=batch.documents_BT if self.model.instructed else None,
+        )
 
     @cached_property
     def context(self) -> Context:
         """What texts look at, a row each."""
-        return Context.of(self.seen, self.owners, rows=len(self.batch.tokens_BT))
+        boxes = self.batch.boxes_NR4
+        real = None if boxes is None else there(boxes)
+        return Context.of(self.seen, self.owners, rows=len(self.batch.tokens_BT), real=real)
 
     @cached_property
     def claims(self) -> "Claims":
@@ -116,7 +125,7 @@ class Claims:
 
     @cached_property
     def pictures(self) -> Tensor:
-        """Vectors (B, E)."""
+        """Vectors (B, E), or several a row (B, Q, E)."""
         step = self._step
         context = Context.of(step.patches, step.owners, rows=len(step.batch.tokens_BT))
         return self._model.embed_pictures(context)
@@ -125,7 +134,7 @@ class Claims:
     def texts(self) -> Tensor:
         """Vectors (M, E)."""
         if not len(self.tokens_Mt):
-            return self.pictures.new_zeros((0, self.pictures.shape[1]))
+            return self.pictures.new_zeros((0, self.pictures.shape[-1]))
         return self._model.embed_texts(self.tokens_Mt, self.real_Mt, fused=self._step.fused)
 
     @cached_property
@@ -148,15 +157,22 @@ def contrast(
     row = own.row + sum(counts[: run.ranks.rank])
     pairs = Pairs(gather(own.marks), gather(row), gather(own.true.long()) == 1, sum(counts))
     assert isinstance(model, Embedder)
-    vectors = Vectors(gather(pictures), gather(texts), model.similarity)
+    vectors = Vectors(_gathered(pictures), gather(texts), model.similarity)
     sigmoid = run.recipe.model.contrast == "sigmoid"
     if teacher is None or taught is None:
         return Contrast(vectors, pairs, sigmoid=sigmoid)
-    taught = Vectors(gather(taught.pictures), gather(taught.texts), taught.similarity)
+    taught = Vectors(_gathered(taught.pictures), gather(taught.texts), taught.similarity)
     if model is run.model:  # Not a copy that is tried out beforehand.
         teacher.take(taught, pairs)
     how = {"kept": teacher.kept, "alpha": teacher.alpha}
     return Contrast(vectors, pairs, sigmoid=sigmoid, taught=taught, **how)
+
+
+def _gathered(pictures: Tensor) -> Tensor:
+    """Vectors of the pictures of all processes; of several each, one may have more than another."""
+    if pictures.ndim == 3:
+        pictures = widened(pictures, max(parallel.counts(pictures.shape[1], pictures.device)))
+    return parallel.gather(pictures)
 
 
 def caption(step: Step) -> Tensor:
@@ -228,7 +244,8 @@ def matching(step: Step) -> Tensor:
     truth = torch.cat((claims.true_M, wrong, wrong))
     if len(batch.tokens_BT) == 1:  # Nothing to exchange with.
         rows, texts, truth = claims.row_M, texts[: len(claims.row_M)], claims.true_M
-    logits = _reader(step).match(
+    assert isinstance(step.model, Matcher)
+    logits = step.model.match(
         claims.tokens_Mt[texts], claims.real_Mt[texts], step.context.take(rows), fused=step.fused
     )
     with torch.no_grad():

@@ -31,7 +31,8 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     learned, both into `run.facts`. The run's own weights and
     random state stay as they were.
     """
-    few = rows(batch, ROWS, run.text.picture).to(run.device)
+    instructed = run.model.instructed
+    few = rows(batch, ROWS, run.text.picture, instructed=instructed).to(run.device)
     model = copy.deepcopy(run.model).train()
     losses: list[float] = []
     devices = [run.device] if run.device.type == "cuda" else []
@@ -77,12 +78,15 @@ def arithmetic(run: "Run", batch: Batch, model: Model) -> dict[str, float]:
     }
 
 
-def rows(batch: Batch, count: int, picture_token: int) -> Batch:
+def rows(batch: Batch, count: int, picture_token: int, *, instructed: bool = False) -> Batch:
     """The first rows of a batch, with their pictures, padding cut."""
     longest = 1 + int((batch.groups_BT[:count] >= 0).any(dim=0).nonzero().max())
     width = min(batch.tokens_BT.shape[1], -(-longest // ROUND) * ROUND)
     row_N = owners(
-        batch.tokens_BT, picture_token=picture_token, pictures=len(batch.pictures_NCHW)
+        batch.tokens_BT,
+        picture_token=picture_token,
+        pictures=len(batch.pictures_NCHW),
+        instructed=batch.documents_BT if instructed else None,
     )
     pictures = int((row_N < count).sum())
     return batch.rows(slice(count), width=width, pictures=slice(pictures))

@@ -46,6 +46,7 @@ def prepare(
         resume: the weights come from where the run stood.
     """
     _check_drawn(recipe)
+    _check_regions(recipe)
     ranks = parallel.join()
     torch.manual_seed(recipe.train.seed)
     given = list(examples) if examples is not None else read(recipe.data)
@@ -96,6 +97,8 @@ def fit(recipe: Recipe) -> Fit:
         about=_taught(recipe, "object"),
         spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
         claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
+        instructed=families.instructed(recipe.model),
+        regions=recipe.model.vision.regions,
     )
 
 
@@ -143,6 +146,30 @@ def _check_drawn(recipe: Recipe) -> None:
             f"drawn pictures are square, and '{fit}' to {height}×{width} {lost}",
             where="data.fit",
             fix="write fit = 'stretch', or make model.vision.image_size square",
+        )
+
+
+def _check_regions(recipe: Recipe) -> None:
+    """Boxes are shares of a whole picture, and have no patches in them to label."""
+    if not recipe.model.vision.regions:
+        return
+    if recipe.data.fit != "stretch":
+        raise RecipeError(
+            f"'{recipe.data.fit}' moves what is in a picture, and boxes of regions would stay",
+            where="data.fit",
+            fix="write fit = 'stretch'",
+        )
+    if recipe.data.grid != (1, 1):
+        raise RecipeError(
+            f"pictures are cut into {recipe.data.tiles} tiles, and regions are of the whole",
+            where="data.tiles",
+            fix="write tiles = 1",
+        )
+    if recipe.train.patch_weight:
+        raise RecipeError(
+            f"patch_weight is {recipe.train.patch_weight}, but regions have 0 patches to label",
+            where="train.patch_weight",
+            fix="set it to 0",
         )
 
 

@@ -34,6 +34,7 @@ _AXES: tuple[tuple[str, tuple[Axis | None, ...]], ...] = (
     ("stem.project.weight", (VISION,)),
     ("stem.project.bias", (VISION,)),
     ("project.weight", (SPACE, VISION)),
+    ("qformer.queries", (None, TEXT)),
     ("vision.positions", (None, VISION)),
     ("vision.class_token", (VISION,)),
     ("pool.probe", (None, VISION)),
@@ -45,6 +46,9 @@ _AXES: tuple[tuple[str, tuple[Axis | None, ...]], ...] = (
     ("match_head.pool.weight", (TEXT, TEXT)),
     ("match_head.pool.bias", (TEXT,)),
     ("match_head.score.weight", (None, TEXT)),
+    ("match_head.weight", (None, TEXT)),
+    ("word_head.transform.weight", (TEXT, TEXT)),
+    ("word_head.transform.bias", (TEXT,)),
     ("fill_head.transform.weight", (TEXT, TEXT)),
     ("fill_head.transform.bias", (TEXT,)),
     ("patch_head.weight", (None, VISION)),
@@ -172,6 +176,9 @@ def axes(model: nn.Module) -> dict[str, tuple[Axis | None, ...]]:
             if adapt.ends(ending, name) and not name.startswith("connector"):
                 known[name] = lies
                 break
+    if hasattr(model, "qformer"):  # What is likened to texts is what the queries found.
+        known |= {"project.weight": (SPACE, TEXT)}
+        known |= {f"{name}.bias": (SPACE,) for name in ("project", "text_project")}
     looks_at = VISION if getattr(model, "connector", None) is None else TEXT
     for name, part in model.named_modules(remove_duplicate=False):
         if not name.startswith("connector"):

@@ -16,7 +16,7 @@ from seesay.errors import CheckpointError, RecipeError
 from seesay.model import adapt, checkpoint, families
 from seesay.model.contract import Model
 from seesay.train import init
-from seesay.train.contrast import Kept, Pairs, Vectors
+from seesay.train.contrast import Kept, Pairs, Vectors, joined
 from seesay.train.optim import Average
 from seesay.tuning import TeacherConfig
 
@@ -66,7 +66,7 @@ class Teacher:
             self.average.update(model)
         for fresh in self._fresh:
             both = [fresh] if self.kept is None else [fresh, self.kept]
-            sides = (torch.cat(side) for side in zip(*both, strict=True))
+            sides = (joined(side) for side in zip(*both, strict=True))
             self.kept = Kept(*(side[: self.settings.queue].clone() for side in sides))
         self._fresh = []
 
