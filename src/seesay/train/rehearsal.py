@@ -31,7 +31,7 @@ from seesay.config import Recipe
 from seesay.data.text import learn
 from seesay.model import families
 from seesay.records import Batch, Example, Origin, Turn
-from seesay.train import optim, setup
+from seesay.train import optim, self_distillation, setup
 from seesay.train.counting import Counted, counted
 from seesay.train.loop import Run
 from seesay.train.losses import loss_of
@@ -187,6 +187,11 @@ class Rehearsal:
             fused=self.device.type != "cpu" if fused is None else fused,
             ranks=Ranks(),
         )
+        with self.fake, self.device:
+            twin = families.build(
+                recipe.model, vocabulary=self.vocabulary, picture_token=self.text.picture
+            )
+            run.self_teacher = self_distillation.begin(self.model, recipe, twin=twin)
         return run, self._batch(stream[0, 1.0])
 
     def _batch(self, batch: Batch) -> Batch:

@@ -38,11 +38,11 @@ class SelfDistillation:
     Running statistics of its batch norms are its own: it sees the larger views alone.
     """
 
-    def __init__(self, pupil: Vision, recipe: Recipe) -> None:
+    def __init__(self, pupil: Vision, recipe: Recipe, *, twin: Vision | None = None) -> None:
         self.how = recipe.train.self_distill
         self.size = recipe.model.vision.size
         self.small = _small(recipe)
-        self.model = copy.deepcopy(pupil).train().requires_grad_(False)
+        self.model = (twin or copy.deepcopy(pupil)).train().requires_grad_(False)
         device = next(pupil.parameters()).device
         self.centre_K = torch.zeros(recipe.model.head.prototypes, device=device)
         # The share of training done: schedules go by it.
@@ -173,8 +173,10 @@ def told(aims_MK: Tensor) -> dict[str, Tensor]:
     }
 
 
-def begin(model: Model, recipe: Recipe) -> SelfDistillation | None:
-    """The teacher of a run that is to have one.
+def begin(
+    model: Model, recipe: Recipe, *, twin: Model | None = None
+) -> SelfDistillation | None:
+    """The teacher of a run that is to have one; `twin` where the model cannot be copied.
 
     Raises:
         RecipeError: a running average is asked for besides; views do not divide into patches.
@@ -188,8 +190,8 @@ def begin(model: Model, recipe: Recipe) -> SelfDistillation | None:
             where="train.ema",
             fix=f"leave it out; its memory is train.{NAME}.momentum",
         )
-    assert isinstance(model, Vision)
-    return SelfDistillation(model, recipe)
+    assert isinstance(model, Vision) and isinstance(twin, Vision | None)
+    return SelfDistillation(model, recipe, twin=twin)
 
 
 def _small(recipe: Recipe) -> tuple[int, int]:
