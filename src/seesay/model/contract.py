@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from seesay.model.layers import LayerCache, Record
-from seesay.model.rows import Context
+from seesay.model.rows import Context, Layout, Placed
 
 
 class Model(nn.Module):
@@ -94,9 +94,41 @@ class Said(NamedTuple):
 
 
 class Speaker(Model):
-    """A family that says one word after another."""
+    """A family that says one word after another: logits = text.logits(tell(words, pictures))."""
 
     @abstractmethod
+    def tell(
+        self,
+        tokens: Int[Tensor, "B T"],
+        seen: Float[Tensor, "m Q D"],
+        layout: Layout,
+        *,
+        wanted: Bool[Tensor, "B T"] | None = None,
+        fused: bool = False,
+        record: Record | None = None,
+    ) -> Placed:
+        """The features that the next words are told from; of `wanted` positions at least."""
+
+    @abstractmethod
+    def go_on(
+        self,
+        tokens: Int[Tensor, "B t"],
+        seen: Float[Tensor, "N Q D"] | None,
+        layout: Layout,
+        *,
+        caches: Sequence[LayerCache],
+        last: Int[Tensor, " B"] | None = None,
+        fused: bool = False,
+    ) -> Float[Tensor, "B t D"]:
+        """The same of the next positions, after those that `caches` hold.
+
+        `seen` comes first, and is None from then on; `last` is then each row's last real position.
+        """
+
+    @abstractmethod
+    def caches(self) -> Sequence[LayerCache]:
+        """Empty caches for `decode`."""
+
     def forward(
         self,
         tokens: Int[Tensor, "B T"],
@@ -118,12 +150,17 @@ class Speaker(Model):
         then not looked at. `horizon` is for a prefix LM alone. With `about`, also what is said of
         each object there.
         """
+        seen = self.see(pictures, fused=fused, record=record) if seen is None else seen
+        layout = Layout(positions, documents, groups, horizon)
+        wanted = select if about is None or select is None else select | about
+        # What is recorded is recorded whole.
+        wanted = wanted if record is None else None
+        told = self.tell(tokens, seen, layout, wanted=wanted, fused=fused, record=record)
+        logits = self.text.logits(told.at(select))
+        if about is None:
+            return logits
+        return Said(logits, None if self.object_head is None else self.object_head(told.at(about)))
 
-    @abstractmethod
-    def caches(self) -> Sequence[LayerCache]:
-        """Empty caches for `decode`."""
-
-    @abstractmethod
     def decode(
         self,
         tokens: Int[Tensor, "B t"],
@@ -142,6 +179,11 @@ class Speaker(Model):
         `documents` and `groups` cover the cached positions and these. `seen` comes first, and is
         None from then on.
         """
+        layout = Layout(positions, documents, groups, horizon)
+        h_BtD = self.go_on(tokens, seen, layout, caches=caches, last=last, fused=fused)
+        if last is not None:
+            h_BtD = h_BtD.take_along_dim(last[:, None, None], dim=1)
+        return self.text.logits(h_BtD)
 
 
 class Viewer(Model):

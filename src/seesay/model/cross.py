@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seesay.config import ModelConfig
 from seesay.model import gated, layers, parts
 from seesay.model.layers import MLP, Attention, compute_type
-from seesay.model.rows import Context, owners, shown
+from seesay.model.rows import Context, Layout, owners, shown
 from seesay.model.text import Decoder
 from seesay.model.transformer import Met, Transformer
 
@@ -34,36 +34,20 @@ class Cross(Transformer):
         self.picture_token = picture_token
 
     def meet(
-        self,
-        tokens: Int[Tensor, "B T"],
-        seen: Float[Tensor, "N Q D"],
-        *,
-        documents: Int[Tensor, "B T"],
-        groups: Int[Tensor, "B T"],
+        self, tokens: Int[Tensor, "B T"], seen: Float[Tensor, "N Q D"], layout: Layout
     ) -> Met:
         """Words embedded, and the pictures of their rows to look across at."""
-        return look_across(
-            self.text.embed(tokens),
-            seen,
-            tokens=tokens,
-            documents=documents,
-            groups=groups,
-            picture_token=self.picture_token,
-        )
+        return look_across(self, tokens, seen, layout)
 
 
 def look_across(
-    x_BTD: Tensor,
-    seen: Float[Tensor, "N Q V"],
-    *,
-    tokens: Int[Tensor, "B T"],
-    documents: Int[Tensor, "B T"],
-    groups: Int[Tensor, "B T"],
-    picture_token: int,
+    model: Transformer, tokens: Int[Tensor, "B T"], seen: Float[Tensor, "N Q V"], layout: Layout
 ) -> Met:
     """Words with the pictures of their rows as context; without a bias where all see all of it."""
-    row_N = owners(tokens, picture_token=picture_token, pictures=len(seen))
-    context, marks_BT = Context.of(seen, row_N, rows=len(tokens)), tokens == picture_token
+    x_BTD, mark = model.text.embed(tokens), model.picture_token
+    row_N = owners(tokens, picture_token=mark, pictures=len(seen))
+    context, marks_BT = Context.of(seen, row_N, rows=len(tokens)), tokens == mark
+    documents, groups = layout.documents, layout.groups
     inside = bool((marks_BT & (documents > 0)).any())
     if len(seen) == len(tokens) and not inside and bool(context.real_BS.all()):
         return Met(x_BTD, context.features_BSD)

@@ -18,7 +18,7 @@ from seesay.model.cross import look_across
 from seesay.model.dual import Dual, text_bias
 from seesay.model.layers import Record, compute_type
 from seesay.model.reader import FillHead, MatchHead, Reader
-from seesay.model.rows import Context
+from seesay.model.rows import Context, Layout
 from seesay.model.text import Decoder
 from seesay.model.transformer import Met, Transformer
 
@@ -101,22 +101,10 @@ class Fusion(Embedder, Reader, Transformer):
         )
 
     def meet(
-        self,
-        tokens: Int[Tensor, "B T"],
-        seen: Float[Tensor, "N P V"],
-        *,
-        documents: Int[Tensor, "B T"],
-        groups: Int[Tensor, "B T"],
+        self, tokens: Int[Tensor, "B T"], seen: Float[Tensor, "N P V"], layout: Layout
     ) -> Met:
         """Words embedded, and the pictures of their rows to look across at."""
-        return look_across(
-            self.text.embed(tokens),
-            seen,
-            tokens=tokens,
-            documents=documents,
-            groups=groups,
-            picture_token=self.picture_token,
-        )
+        return look_across(self, tokens, seen, layout)
 
 
 def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Fusion:

@@ -13,7 +13,7 @@ from seesay.errors import LengthError
 from seesay.model import parts
 from seesay.model.layers import Record
 from seesay.model.qformer import QueryProjection
-from seesay.model.rows import Apart, Chosen
+from seesay.model.rows import Apart, Chosen, Layout
 from seesay.model.text import Decoder
 from seesay.model.transformer import Met, Transformer
 
@@ -66,12 +66,10 @@ class Prefix(Transformer):
 
     def instruct(
         self,
-        seen: Float[Tensor, "N P V"],
-        *,
         tokens: Int[Tensor, "B T"],
-        documents: Int[Tensor, "B T"],
-        groups: Int[Tensor, "B T"],
-        horizon: Int[Tensor, "B T"] | None,
+        seen: Float[Tensor, "N P V"],
+        layout: Layout,
+        *,
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "m Q D"]:
@@ -83,13 +81,13 @@ class Prefix(Transformer):
         if not self.instructed:
             return seen
         assert isinstance(self.connector, QueryProjection)
-        apart = Apart.of(documents, groups)
+        apart = Apart.of(layout.documents, layout.groups)
         tokens_Mt = apart.split(tokens)
         marks_Mt = apart.real_Mt & (tokens_Mt == self.picture_token)
         asked_Mt = apart.real_Mt & ~marks_Mt
-        if horizon is not None:
+        if layout.horizon is not None:
             place_Mt = apart.places_Mt % tokens.shape[1]
-            asked_Mt = asked_Mt & (place_Mt <= apart.split(horizon)[:, :1])
+            asked_Mt = asked_Mt & (place_Mt <= apart.split(layout.horizon)[:, :1])
         chosen = Chosen.of(asked_Mt)
         words_Mk = tokens_Mt.gather(1, chosen.places_Bt)
         count_M = marks_Mt.sum(dim=1) // len(self.connector.qformer.queries)
@@ -103,12 +101,7 @@ class Prefix(Transformer):
         )
 
     def meet(
-        self,
-        tokens: Int[Tensor, "B T"],
-        seen: Float[Tensor, "N Q D"],
-        *,
-        documents: Int[Tensor, "B T"],
-        groups: Int[Tensor, "B T"],
+        self, tokens: Int[Tensor, "B T"], seen: Float[Tensor, "N Q D"], layout: Layout
     ) -> Met:
         """Words embedded, pictures put where the picture token stands, in order."""
         x_BTD = self.text.embed(tokens).to(seen.dtype)

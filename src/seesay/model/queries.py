@@ -8,18 +8,18 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError
 from seesay.model import parts
-from seesay.model.contract import Embedder, Matcher, Said, Speaker
+from seesay.model.contract import Embedder, Matcher, Speaker
 from seesay.model.dual import beginning, places, scaled, unit
 from seesay.model.layers import LayerCache, Record, compute_type, mask_bias
 from seesay.model.qformer import QFormer
 from seesay.model.reader import FillHead
-from seesay.model.rows import Context, owners, shown, visible
+from seesay.model.rows import Context, Layout, Placed, owners, shown, visible
 from seesay.model.text import Words
 from seesay.model.transformer import bias_at
 
@@ -119,102 +119,62 @@ class Queries(Embedder, Matcher, Speaker):
 
     # Told.
 
-    def forward(
+    def tell(
         self,
         tokens: Int[Tensor, "B T"],
+        seen: Float[Tensor, "m P V"],
+        layout: Layout,
         *,
-        pictures: UInt8[Tensor, "N C H W"],
-        positions: Int[Tensor, "B T"],
-        documents: Int[Tensor, "B T"],
-        groups: Int[Tensor, "B T"],
-        horizon: Int[Tensor, "B T"] | None = None,
-        seen: Float[Tensor, "m P V"] | None = None,
-        select: Bool[Tensor, "B T"] | None = None,
-        about: Bool[Tensor, "B T"] | None = None,
+        wanted: Bool[Tensor, "B T"] | None = None,
         fused: bool = False,
         record: Record | None = None,
-    ) -> Float[Tensor, "*rows Y"] | Said:
-        """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
-
-        `seen` are the pictures as `see` makes them, where several rows share one; `pictures` are
-        then not looked at. With `about`, also what is said of each object there.
-        """
-        seen = self.see(pictures, fused=fused, record=record) if seen is None else seen
-        h_BTD, _ = self._tell(
-            tokens,
-            seen,
-            positions=positions,
-            documents=documents,
-            groups=groups,
-            fused=fused,
-            record=record,
-        )
-        logits = self._logits(h_BTD if select is None else h_BTD[select])
-        if about is None:
-            return logits
-        head = self.object_head
-        return Said(logits, None if head is None else head(h_BTD[about]))
+    ) -> Placed:
+        """The words' features at every position, ready to be likened to words' vectors."""
+        h_BTD, _ = self._read(tokens, seen, layout, fused=fused, record=record)
+        return Placed(self.word_head(h_BTD))
 
     def caches(self) -> list[LayerCache]:
         """Empty caches for `decode`."""
         return [LayerCache() for _ in self.qformer.blocks]
 
-    def decode(
+    def go_on(
         self,
         tokens: Int[Tensor, "B t"],
-        *,
         seen: Float[Tensor, "N P V"] | None,
-        positions: Int[Tensor, "B t"],
-        documents: Int[Tensor, "B T"],
-        groups: Int[Tensor, "B T"],
-        horizon: Int[Tensor, "B t"] | None = None,
+        layout: Layout,
+        *,
         caches: Sequence[LayerCache],
         last: Int[Tensor, " B"] | None = None,
         fused: bool = False,
-    ) -> Float[Tensor, "B #t Y"]:  # noqa: F821 - a shape, not a name with a comment
-        """The next positions' logits, or of each row only those at `last` (B, 1, Y).
-
-        `documents` and `groups` cover the cached positions and these. `seen` comes first, and is
-        None from then on.
-        """
+    ) -> Float[Tensor, "B t D"]:
+        """The same of the next positions."""
         if seen is not None:
-            h_BtD, shown_BtQ = self._tell(
-                tokens,
-                seen,
-                positions=positions,
-                documents=documents,
-                groups=groups,
-                caches=caches,
-                fused=fused,
-            )
+            h_BtD, shown_BtQ = self._read(tokens, seen, layout, caches=caches, fused=fused)
             kept = mask_bias(shown_BtQ[:, None], compute_type(h_BtD))
             caches[0].context.bias = bias_at(kept, last)
         else:
-            x_BtD, length = self.text.embed(tokens, positions=positions), tokens.shape[1]
-            words = visible(documents, groups, queries=slice(-length, None))
+            x_BtD, length = self.text.embed(tokens, positions=layout.positions), tokens.shape[1]
+            words = visible(layout.documents, layout.groups, queries=slice(-length, None))
             kept = caches[0].context.bias
             assert kept is not None
             bias = torch.cat(
                 (kept.expand(-1, -1, length, -1), mask_bias(words, kept.dtype)), dim=-1
             )
             h_BtD = self.qformer(None, text=x_BtD, bias=bias, caches=caches, fused=fused)
-        if last is not None:
-            h_BtD = h_BtD.take_along_dim(last[:, None, None], dim=1)
-        return self._logits(h_BtD)
+        return self.word_head(h_BtD)
 
-    def _tell(
+    def _read(
         self,
         tokens: Tensor,
         seen: Tensor,
+        layout: Layout,
         *,
-        positions: Tensor,
-        documents: Tensor,
-        groups: Tensor,
         caches: Sequence[LayerCache] | None = None,
         fused: bool = False,
         record: Record | None = None,
     ) -> tuple[Float[Tensor, "B T D"], Bool[Tensor, "B T Q"]]:
         """Features of words that have seen the queries and the words before them; which queries."""
+        documents, groups = layout.documents, layout.groups
         marks_BT = tokens == self.picture_token
         row_N = owners(tokens, picture_token=self.picture_token, pictures=len(seen))
         context = Context.of(seen, row_N, rows=len(tokens))
@@ -226,14 +186,11 @@ class Queries(Embedder, Matcher, Speaker):
             shown=shown_BTQ,
             words=visible(documents, groups)[:, 0],
         )
-        x_BTD = self.text.embed(tokens, positions=positions)
+        x_BTD = self.text.embed(tokens, positions=layout.positions)
         h_BLD = self._run(
             context, text=x_BTD, allowed=allowed, caches=caches, fused=fused, record=record
         )
         return h_BLD[:, shown_BTQ.shape[2] :], shown_BTQ
-
-    def _logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B Y"]:
-        return self.text.logits(self.word_head(features))
 
     # Looking.
 

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seesay.config import ModelConfig
 from seesay.errors import RecipeError
 from seesay.model import parts
-from seesay.model.contract import Said, Speaker
+from seesay.model.contract import Speaker
 from seesay.model.layers import LayerCache, Record
-from seesay.model.rows import Apart, Context, owners, shown
+from seesay.model.rows import Apart, Context, Layout, Placed, owners, shown
 from seesay.model.text import Words
 
 State = tuple[Tensor, Tensor]  # (h, c), each (L, M, D)
@@ -178,42 +178,24 @@ class Recurrent(Speaker):
         self.vision, self.cell, self.text = vision, cell, text
         self.picture_token = picture_token
 
-    def forward(
+    def tell(
         self,
         tokens: Int[Tensor, "B T"],
+        seen: Float[Tensor, "m P V"],
+        layout: Layout,
         *,
-        pictures: UInt8[Tensor, "N C H W"],
-        positions: Int[Tensor, "B T"],
-        documents: Int[Tensor, "B T"],
-        groups: Int[Tensor, "B T"],
-        horizon: Int[Tensor, "B T"] | None = None,
-        seen: Float[Tensor, "m P V"] | None = None,
-        select: Bool[Tensor, "B T"] | None = None,
-        about: Bool[Tensor, "B T"] | None = None,
+        wanted: Bool[Tensor, "B T"] | None = None,
         fused: bool = False,
         record: Record | None = None,
-    ) -> Float[Tensor, "*rows Y"] | Said:
-        """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
+    ) -> Placed:
+        """The LSTM's features at every position, zero where no document stands."""
+        met = self._meet(tokens, seen, layout)
+        state = self.cell.begin(met.front)
+        h_MtD, _ = self.cell(met.words_MtD, None, state, met.shown, record=record)
+        return Placed(met.apart.join(h_MtD, like=tokens))
 
-        Zero where no document stands. As `Speaker.forward`.
-        """
-        seen = self.see(pictures, fused=fused, record=record) if seen is None else seen
-        met = self._meet(tokens, seen, documents, groups)
-        apart = met.apart
-        h_MtD, _ = self.cell(
-            met.words_MtD,
-            None,
-            self.cell.begin(met.front),
-            met.shown,
-            record=record,
-        )
-        h_BTD = apart.join(h_MtD, like=tokens)
-        logits = self.text.logits(h_BTD if select is None else h_BTD[select])
-        if about is None:
-            return logits
-        return Said(logits, None if self.object_head is None else self.object_head(h_BTD[about]))
-
-    def _meet(self, tokens: Tensor, seen: Tensor, documents: Tensor, groups: Tensor) -> "_Met":
+    def _meet(self, tokens: Tensor, seen: Tensor, layout: Layout) -> "_Met":
+        documents, groups = layout.documents, layout.groups
         apart, marks_BT = Apart.of(documents, groups), tokens == self.picture_token
         row_N = owners(tokens, picture_token=self.picture_token, pictures=len(seen))
         context = Context.of(seen, row_N, rows=len(tokens))
@@ -239,27 +221,21 @@ class Recurrent(Speaker):
         """An empty state for `decode`."""
         return [_State()]
 
-    def decode(
+    def go_on(
         self,
         tokens: Int[Tensor, "B t"],
-        *,
         seen: Float[Tensor, "N P V"] | None,
-        positions: Int[Tensor, "B t"],
-        documents: Int[Tensor, "B T"],
-        groups: Int[Tensor, "B T"],
-        horizon: Int[Tensor, "B t"] | None = None,
+        layout: Layout,
+        *,
         caches: Sequence[LayerCache],
         last: Int[Tensor, " B"] | None = None,
         fused: bool = False,
-    ) -> Float[Tensor, "B #t Y"]:  # noqa: F821 - a shape, not a name with a comment
-        """The next positions' logits, or of each row only those at `last` (B, 1, Y).
-
-        Each row holds one document: as `Speaker.decode`.
-        """
+    ) -> Float[Tensor, "B t D"]:
+        """The LSTM's features at the next positions; each row holds one document."""
         (cache,) = caches
         assert isinstance(cache, _State)
         if seen is not None:
-            met = self._meet(tokens, seen, documents, groups)
+            met = self._meet(tokens, seen, layout)
             length_M, state = met.apart.real_Mt.sum(dim=1), self.cell.begin(met.front)
             h_MtD, state = self.cell(met.words_MtD, length_M, state, met.shown)
             h_BtD, context = met.apart.join(h_MtD, like=tokens), met.shown.at(length_M - 1)
@@ -269,9 +245,7 @@ class Recurrent(Speaker):
             length_B = torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
             h_BtD, state = self.cell(x_BtD, length_B, cache.state(), context)
         cache.keep(state, context)
-        if last is not None:
-            h_BtD = h_BtD.take_along_dim(last[:, None, None], dim=1)
-        return self.text.logits(h_BtD)
+        return h_BtD
 
 
 def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Recurrent:

@@ -56,6 +56,33 @@ class Chosen(NamedTuple):
         return h_BtD[wanted_BT.gather(1, self.places_Bt) & self.wanted_Bt]
 
 
+class Placed(NamedTuple):
+    """Features of every position (B, T, D), or of those that were chosen (B, t, D)."""
+
+    features: Tensor
+    chosen: Chosen | None = None
+
+    def at(self, wanted_BT: Bool[Tensor, "B T"] | None) -> Tensor:
+        """The features of wanted positions (M, D), row by row; of all (B, T, D) where None."""
+        if wanted_BT is None:
+            return self.features
+        if self.chosen is None:
+            return self.features[wanted_BT]
+        return self.chosen.pick(self.features, wanted_BT)
+
+
+class Layout(NamedTuple):
+    """Where the positions of packed rows belong, as `records.Batch` has it.
+
+    Positions and horizon are of those being read, t of T; documents and groups of all so far.
+    """
+
+    positions: Int[Tensor, "B t"]
+    documents: Int[Tensor, "B T"]
+    groups: Int[Tensor, "B T"]
+    horizon: Int[Tensor, "B t"] | None = None
+
+
 def owners(
     tokens_BT: Int[Tensor, "B T"],
     *,
