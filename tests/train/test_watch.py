@@ -160,8 +160,8 @@ def test_a_picture_of_another_row_is_noticed(monkeypatch):
     kind, model = "llava", built("llava")
     plain = type(model).meet
 
-    def shifted(self, tokens, seen, **layout):
-        return plain(self, tokens, seen.roll(1, dims=0), **layout)
+    def shifted(self, tokens, seen, layout):
+        return plain(self, tokens, seen.roll(1, dims=0), layout)
 
     monkeypatch.setattr(prefix.Prefix, "meet", shifted)
     found = leaks(Held(kind), model, batch(kind))

@@ -1,6 +1,6 @@
 """Transformer: what all families share whose words come out of a decoder of attention blocks.
 
-Shapes: B rows, T positions, N pictures, Q picture tokens, D text width.
+Shapes: B rows, T positions, N pictures, Q picture tokens, D text width, V width of what is seen.
 """
 
 from abc import abstractmethod
@@ -53,7 +53,7 @@ class Transformer(Speaker):
     def tell(
         self,
         tokens: Int[Tensor, "B T"],
-        seen: Float[Tensor, "m Q D"],
+        seen: Float[Tensor, "m Q V"],
         layout: Layout,
         *,
         wanted: Bool[Tensor, "B T"] | None = None,
@@ -83,7 +83,7 @@ class Transformer(Speaker):
     def go_on(
         self,
         tokens: Int[Tensor, "B t"],
-        seen: Float[Tensor, "N Q D"] | None,
+        seen: Float[Tensor, "N Q V"] | None,
         layout: Layout,
         *,
         caches: Sequence[LayerCache],
