@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from train import runs
 
-from seesay import cli, config, describe, machine
+from seesay import catalogue, cli, config, describe, machine, overlay
 from seesay.describe import Part
 from seesay.train import history, rehearsal, setup
 from seesay.train.estimate import Estimate
@@ -128,6 +128,26 @@ def test_a_run_is_described_as_it_is(seesay, tmp_path):
     assert made["parameters"] == sum(p.numel() for p in run.model.parameters())
     assert made["vocabulary"] == len(run.text)
     assert made["speed"]["share"] == history(out)[-1]["peak_share"]
+
+
+QUICK = ("coca", "dino", "minigpt4", "tinyclip")
+RECIPES = [
+    pytest.param(each.name, marks=() if each.name in QUICK else pytest.mark.slow)
+    for each in catalogue.entries()
+]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_described(seesay, name, tmp_path, monkeypatch):
+    """Without the runs that it begins with or is taught by; what is frozen is not trained."""
+    monkeypatch.chdir(tmp_path)
+    made = json.loads(seesay("describe", name, "--json"))
+    recipe = config.recipe(overlay.load(catalogue.find(name)))
+    assert made["arithmetic"]["step"] > 0 and made["memory"]["peak"] > made["memory"]["weights"]
+    frozen = [p.match for p in recipe.train.parts if not p.rate and p.until == 1 and not p.after]
+    assert (made["trained"] < made["parameters"]) == bool(frozen)
+    teaching = made["memory"]["weights"] > made["serving"]["weights"]
+    assert teaching == (name in ("dino", "tinyclip"))
 
 
 def test_what_cannot_be_described(seesay, tmp_path):

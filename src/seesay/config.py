@@ -39,6 +39,11 @@ def _divides(whole: int, part: int, whole_name: str, part_name: str) -> None:
         raise ValueError(f"{whole_name} is {whole}, which {part_name}, {part}, does not divide")
 
 
+def _above_zero(weights: Weights) -> Weights:
+    """What weighs nothing is left out: so a recipe takes away what the one below it has."""
+    return {name: weight for name, weight in weights.items() if weight}
+
+
 def _rises(numbers: Sequence[float], name: str) -> None:
     if list(numbers) != sorted(numbers):
         raise ValueError(f"{name} must not fall: {', '.join(str(n) for n in numbers)}")
@@ -315,7 +320,9 @@ class TrainConfig:
     final: Share = 0.02
     clip: Annotated[float, Field(ge=0)] = 1.0
     # What is learned, and how much each weighs: see train/losses.py.
-    objectives: Weights = field(default_factory=lambda: {"caption": 1.0})
+    objectives: Annotated[Weights, pydantic.AfterValidator(_above_zero)] = field(
+        default_factory=lambda: {"caption": 1.0}
+    )
     patch_weight: Annotated[float, Field(ge=0)] = 0.0
     object_weight: Annotated[float, Field(ge=0)] = 0.0
     ema: Decay = 0.0

@@ -145,6 +145,25 @@ def test_matching_sets_each_text_against_its_own_and_anothers_picture(tmp_path, 
         assert not claims.positive_BM[row, text]
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("rows", [1, 3])
+def test_where_all_texts_are_alike_matching_calls_no_true_pair_wrong(tmp_path, rows):
+    plain = {**CLAIMS, "wrong": 0}
+    run, batch = prepared(
+        tmp_path, "single", objectives={"matching": 1.0}, source=plain, batch=rows
+    )
+    assert batch.claims_Mt is not None and batch.claims_real_Mt is not None
+    batch.claims_Mt[:] = batch.claims_Mt[0].clone()
+    batch.claims_real_Mt[:] = batch.claims_real_Mt[0].clone()
+    asked, step = [], Step(run, batch, run.model)
+    run.model.match = lambda tokens, *given, **more: (
+        asked.append(tokens) or torch.zeros(len(tokens))
+    )
+    loss = OBJECTIVES["matching"][0](step)
+    assert len(asked[0]) == rows and float(loss) == pytest.approx(math.log(2))
+    assert step.facts["matching_right"] == 0 and step.facts["matching_chance"] == 1
+
+
 def hidden(tmp_path, seed: int):
     """What `masked_lm` shows the model, where it asks, and the texts as they are."""
     run, batch = prepared(tmp_path, "single", objectives={"masked_lm": 1.0}, batch=16)

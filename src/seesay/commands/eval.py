@@ -64,16 +64,18 @@ def evaluate(
     """
     from seesay import predict
     from seesay.commands import measure
-    from seesay.config import DRAWN
+    from seesay.config import DRAWN, SourceConfig
     from seesay.evaluate import How
+    from seesay.train import auto
 
     # Drawn pictures are as large as the model takes them in.
     scenes = data.startswith("scenes") or dev == "scenes"
     predictor = predict.load(run, precision="auto") if scenes else None
+    resolution = max(DRAWN, *predictor.fit.whole) if predictor else DRAWN
     read = partial(
         measure.examples,
         shots=shots,
-        resolution=max(DRAWN, *predictor.fit.whole) if predictor else DRAWN,
+        resolution=resolution,
         task=task,
         columns=pairs(columns, option="--columns"),
         limit_broken=limit_broken,
@@ -83,7 +85,7 @@ def evaluate(
     examples = read(data, limit=limit)
     known = read(dev, limit=None, split="dev") if dev else ()
     if task == "classify" and (dev or data) == "scenes":
-        known = measure.labels_of_scenes(seed=seed)
+        known = auto.labels_of_scenes(SourceConfig(), seed=seed, resolution=resolution)
     how = How(
         templates=measure.templates(templates or ()),
         dev=known,

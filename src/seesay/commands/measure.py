@@ -170,7 +170,9 @@ def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[
     from seesay import scenes
 
     if task == "classify":
-        return auto.drawn_classes(config.SourceConfig(), seed=seed, split="test")
+        return auto.drawn_classes(
+            config.SourceConfig(), seed=seed, split=split, resolution=resolution
+        )
     if task == "ground":
         world, kinds = scenes.World(seed=seed, split=split), {"ground": 1.0}
         drawn = [
@@ -180,11 +182,6 @@ def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[
         return [example for several in drawn for example in several]
     every = auto.drawn(config.SourceConfig(), seed=seed, split=split, resolution=resolution)
     return recast(every, task) if task else every
-
-
-def labels_of_scenes(*, seed: int) -> list[Example]:
-    """Drawn pictures whose classes may be learned from."""
-    return auto.labels_of_scenes(config.SourceConfig(), seed=seed)
 
 
 def _read_for(
@@ -239,10 +236,10 @@ def report(
     predictor = predict.load(run.out, device=run.device.type, precision="auto")
     made = measure(predictor, parts, quiet=quiet, how=how)
     write_report(made, run.out, path=run.out / "report.html")
-    _replace(run.out / "eval.json", json_format.dumps(made.as_dict(), indent=2))
+    reports.replace(run.out / "eval.json", json_format.dumps(made.as_dict(), indent=2))
     page = checkpoint.find(run.out) / "README.md"
     text = page.read_text(encoding="utf-8")
-    _replace(page, card.with_scores(text, made.as_dict(), command=command()))
+    reports.replace(page, card.with_scores(text, made.as_dict(), command=command()))
     show(made, json=json, quiet=quiet)
     if not quiet:
         say(f"report: {run.out / 'report.html'}")
@@ -259,12 +256,6 @@ def write_report(made: Evaluation, run: Path, *, path: Path) -> None:
         history=[row for row in history(run) if "loss" in row],
         recipe=config.dump(config.recipe(stored["recipe"])),
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    making = path.with_name(f".{path.name}.tmp")
-    making.write_text(text, encoding="utf-8")
-    making.replace(path)
 
 
 def show(made: Evaluation, *, json: bool, quiet: bool = False) -> None:

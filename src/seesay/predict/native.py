@@ -301,8 +301,8 @@ class SeesayPredictor:
                 [self._embed_texts(texts[start : start + self.most_rows]) for start in parts]
             )
             scores_BM = self.model.similarity(seen_BE, said_ME)
-        places = torch.tensor(owner, device=self.device), torch.arange(len(texts))
-        return _apart(scores_BM[places].tolist(), options)
+        owner_M = torch.tensor([owner], device=scores_BM.device)
+        return _apart(scores_BM.gather(0, owner_M)[0].tolist(), options)
 
     def _by_slots(
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]

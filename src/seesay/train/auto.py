@@ -248,9 +248,12 @@ def labelled(recipe: Recipe, trained: Sequence[Sequence[Example]]) -> list[Examp
         return []
     found = [example for several in trained for example in several if example.task == "classify"]
     drawn = next((s for s in recipe.data.sources if s.path == "scenes"), None)
-    return found + (labels_of_scenes(drawn, seed=recipe.train.seed) if drawn else [])
+    how = {"seed": recipe.train.seed, "resolution": recipe.resolution}
+    return found + (labels_of_scenes(drawn, **how) if drawn else [])
 
 
-def labels_of_scenes(source: config.SourceConfig, *, seed: int) -> list[Example]:
+def labels_of_scenes(
+    source: config.SourceConfig, *, seed: int, resolution: int = config.DRAWN
+) -> list[Example]:
     """Labelled pictures to tell drawn ones by, none of which is measured on."""
-    return drawn_classes(source, seed=seed, split="train", count=LABELLED)
+    return drawn_classes(source, seed=seed, split="train", count=LABELLED, resolution=resolution)

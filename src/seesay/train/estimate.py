@@ -42,8 +42,9 @@ UNKNOWABLE: tuple[type[Exception], ...] = (
 class Memory:
     """Bytes that training holds, on the device it is on: `peak` is the most at once.
 
-    program: what there is beside tensors. optimizer: what optimizers keep, and the running average
-    of the weights. activations: what forward and backward hold at most, beside the rest.
+    program: what there is beside tensors. weights: a teacher's too. optimizer: what optimizers
+    keep, and the running average of the weights. activations: what forward and backward hold at
+    most, beside the rest.
     """
 
     program: int
@@ -122,7 +123,7 @@ class Estimate:
         """Bytes that training holds even of the smallest batch."""
         made = self.rehearsal
         # Each weight has one number of the optimizer's at least.
-        return made.weights + made.gradients * 2
+        return made.weights + made.teaching + made.gradients * 2
 
     @cached_property
     def memory(self) -> Memory:
@@ -130,6 +131,7 @@ class Estimate:
         made, settings = self.rehearsal, self.recipe.train
         weights, gradients, update = made.weights, made.gradients, made.update()
         kept = update.kept + (weights if settings.ema else 0)
+        teaching = made.teaching
         activations = self.activations(settings.batch)
         # Before the first step, a few rows are learned by heart on a copy; and where a model is on
         # the CPU, it is copied once more to be saved.
@@ -138,8 +140,8 @@ class Estimate:
         on_cpu = self.device.type == "cpu"
         saving, program = (weights + kept - gradients, PROGRAM) if on_cpu else (0, 0)
         passing = max(activations, update.memory, copy, saving)
-        peak = program + weights + gradients + kept + passing
-        return Memory(program, weights, gradients, kept, activations, peak)
+        peak = program + weights + teaching + gradients + kept + passing
+        return Memory(program, weights + teaching, gradients, kept, activations, peak)
 
     def activations(self, rows: int) -> int:
         """Bytes that forward and backward hold at most, over so many rows."""
@@ -158,7 +160,7 @@ class Estimate:
         """Bytes that answering holds."""
         model = self.rehearsal.model
         # Where queries and words share their blocks, these are the queries'.
-        text = getattr(model, "qformer", getattr(model, "text", model))
+        text = getattr(model, "qformer", model.text) or model
         blocks = [part for part in text.modules() if isinstance(part, Block | QueryBlock)]
         heads = [block.attention for block in blocks]
         size = torch.finfo(self.dtype).bits // 8
@@ -202,7 +204,10 @@ class Estimate:
     @property
     def _seeing(self) -> int:
         """Operations of seeing one row's pictures."""
-        return sum(self.look.flops.get(part, 0) for part in ("vision", "connector"))
+        model = self.rehearsal.model
+        sides = [part for part in (model.vision, model.connector) if part is not None]
+        names = [name for name, part in model.named_modules() if part in sides]
+        return sum(self.look.flops.get(name, 0) for name in names)
 
     def speed(self, *, share: float | None = None) -> Speed:
         """What a step takes here; `share` where it was measured."""

@@ -235,15 +235,11 @@ def matching(step: Step) -> Tensor:
     Every claim with its own pictures; and, as hard negatives (section 3.2), each true one with
     another row's pictures, and each row with another's text, likelier the more alike they are.
     """
-    claims, batch = step.claims, step.batch
-    true_M = claims.true_M.nonzero()[:, 0]
-    other_B, other_M = _hard(step)
-    rows = torch.cat((claims.row_M, other_B, claims.row_M[true_M]))
-    texts = torch.cat((torch.arange(len(claims.row_M), device=rows.device), true_M, other_M))
-    wrong = torch.zeros(len(true_M), dtype=torch.bool, device=rows.device)
-    truth = torch.cat((claims.true_M, wrong, wrong))
-    if len(batch.tokens_BT) == 1:  # Nothing to exchange with.
-        rows, texts, truth = claims.row_M, texts[: len(claims.row_M)], claims.true_M
+    claims = step.claims
+    hard_B, hard_M = _hard(step)
+    rows = torch.cat((claims.row_M, hard_B))
+    texts = torch.cat((torch.arange(len(claims.row_M), device=rows.device), hard_M))
+    truth = torch.cat((claims.true_M, torch.zeros_like(hard_M, dtype=torch.bool)))
     assert isinstance(step.model, Matcher)
     logits = step.model.match(
         claims.tokens_Mt[texts], claims.real_Mt[texts], step.context.take(rows), fused=step.fused
@@ -256,16 +252,20 @@ def matching(step: Step) -> Tensor:
 
 
 def _hard(step: Step) -> tuple[Tensor, Tensor]:
-    """For each true text a row, and another text for its row, neither of which belongs to it."""
+    """For each true text a row, and another text for its row: wrong pairs, where there are any."""
     claims = step.claims
     true_M = claims.true_M.nonzero()[:, 0]
     scores_BM = torch.zeros_like(claims.positive_BM, dtype=torch.float32)
     if "embed" in step.model.can:
         scores_BM = claims.similarity.detach().float()
     scores_BM = scores_BM.masked_fill(claims.positive_BM, -1e4)
-    rows = torch.multinomial(scores_BM[:, true_M].T.softmax(dim=1), 1)[:, 0]
-    texts = torch.multinomial(scores_BM[claims.row_M[true_M]].softmax(dim=1), 1)[:, 0]
-    return rows, texts
+    own_B = claims.row_M[true_M]
+    other_B = torch.multinomial(scores_BM[:, true_M].T.softmax(dim=1), 1)[:, 0]
+    other_M = torch.multinomial(scores_BM[own_B].softmax(dim=1), 1)[:, 0]
+    rows, texts = torch.cat((other_B, own_B)), torch.cat((true_M, other_M))
+    # Where a text is true of every row, or every text of a row, what was drawn is true.
+    wrong = ~claims.positive_BM[rows, texts]
+    return rows[wrong], texts[wrong]
 
 
 def masked_lm(step: Step) -> Tensor:
@@ -406,10 +406,10 @@ def weights_of(run: "Run", batch: Batch) -> dict[str, float]:
         RecipeError: it holds nothing.
     """
     settings = run.recipe.train
-    weights = {name: w for name, w in settings.objectives.items() if w and asks(name, batch)}
+    weights = {name: w for name, w in settings.objectives.items() if asks(name, batch)}
     if run.ranks.total > 1:
         # Looked at together: what one process has is of use to all.
-        together = {n: w for n, w in settings.objectives.items() if w and n in CONTRASTED}
+        together = {n: w for n, w in settings.objectives.items() if n in CONTRASTED}
         if together and parallel.total(together.keys() <= weights.keys(), run.device):
             weights |= together
     if settings.patch_weight and batch.labels_NAP is not None and run.recipe.model.patch_classes:
@@ -441,7 +441,7 @@ def check(objectives: Mapping[str, float], can: tuple[str, ...], *, family: str)
     Raises:
         RecipeError: naming the first that is unknown, or that the family cannot do.
     """
-    if not any(objectives.values()):
+    if not objectives:
         raise RecipeError("no objective has a weight", where="train.objectives", fix="give one 1.0")
     for name in objectives:
         if name not in OBJECTIVES:

@@ -29,13 +29,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seesay.config import Recipe
 from seesay.data.text import learn
-from seesay.model import families
+from seesay.model import adapt, families
+from seesay.model.contract import Model
 from seesay.records import Batch, Example, Origin, Turn
-from seesay.train import optim, self_distillation, setup
+from seesay.train import optim, self_distillation, setup, teacher
 from seesay.train.counting import Counted, counted
 from seesay.train.loop import Run
 from seesay.train.losses import loss_of
 from seesay.train.parallel import Ranks
+from seesay.train.parts import Parts
 
 # Drawn pictures whose texts the tokenizer is trained on: all words have come up by then.
 SCENES_READ = 200
@@ -108,14 +110,30 @@ class Rehearsal:
         # Whether that is the vocabulary it will have, or the data may give fewer.
         self.vocabulary_is_known = drawn or vocabulary is not None
         with self.fake, self.device:
-            self.model = families.build(
-                recipe.model, vocabulary=self.vocabulary, picture_token=self.text.picture
+            self.model = adapt.apply(self._built(recipe), recipe.train.tune)
+            Parts(self.model, recipe.train)  # What it freezes needs no gradient.
+            self.teacher = teacher.rehearsed(recipe, self._built)
+            self.self_teacher = self_distillation.begin(
+                self.model, recipe, twin=self._built(recipe)
             )
+
+    def _built(self, recipe: Recipe) -> Model:
+        shape = {"vocabulary": self.vocabulary, "picture_token": self.text.picture}
+        return families.build(recipe.model, **shape)
 
     @property
     def weights(self) -> int:
         """Bytes of the weights."""
-        return held([*self.model.parameters(), *self.model.buffers()])
+        return held(_own(self.model))
+
+    @property
+    def teaching(self) -> int:
+        """Bytes of the teachers' weights."""
+        return held(value for model in self._teachers for value in _own(model))
+
+    @property
+    def _teachers(self) -> list[Model]:
+        return [made.model for made in (self.teacher, self.self_teacher) if made is not None]
 
     @property
     def gradients(self) -> int:
@@ -187,11 +205,7 @@ class Rehearsal:
             fused=self.device.type != "cpu" if fused is None else fused,
             ranks=Ranks(),
         )
-        with self.fake, self.device:
-            twin = families.build(
-                recipe.model, vocabulary=self.vocabulary, picture_token=self.text.picture
-            )
-            run.self_teacher = self_distillation.begin(self.model, recipe, twin=twin)
+        run.teacher, run.self_teacher = self.teacher, self.self_teacher
         return run, self._batch(stream[0, 1.0])
 
     def _batch(self, batch: Batch) -> Batch:
@@ -202,9 +216,13 @@ class Rehearsal:
         return replace(batch.to(self.device), pictures_NCHW=pictures)
 
     def _imitating(self) -> "Imitation":
-        own = [*self.model.parameters(), *self.model.buffers()]
+        own = [value for model in (self.model, *self._teachers) for value in _own(model)]
         long = self.recipe.data.row_tokens > LONG
         return Imitation(self.fake, known=own, long=long)
+
+
+def _own(model: Model) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
 
 
 def held(tensors: Any) -> int:

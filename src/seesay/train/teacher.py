@@ -3,8 +3,9 @@
 Shapes: B rows of pictures, M texts, E width of the common space, Q pairs kept from steps before.
 """
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -138,7 +139,7 @@ def prepare(recipe: Recipe, model: Model, words: Text) -> Teacher | None:
             where="train.teacher.queue",
             fix="set it to 0, or model.contrast = 'softmax'",
         )
-    contrasts = bool(wanted & {"contrastive", "affinity"})
+    contrasts = _contrasts(wanted)
     if settings.run is None:
         return Teacher(copy.deepcopy(model), settings, contrasts=contrasts)
     folder = checkpoint.find(settings.run)
@@ -162,12 +163,29 @@ def prepare(recipe: Recipe, model: Model, words: Text) -> Teacher | None:
     return Teacher(teaching.to(device), settings, contrasts=contrasts, seal=seal)
 
 
+def rehearsed(recipe: Recipe, build: Callable[[Recipe], Model]) -> Teacher | None:
+    """The teacher a recipe asks for, made anew; of the pupil's size where its run is not there."""
+    settings = recipe.train.teacher
+    if settings.run is None and not settings.momentum:
+        return None
+    theirs = recipe
+    if settings.run is not None:
+        with contextlib.suppress(CheckpointError):
+            theirs = init.recipe_of(checkpoint.find(settings.run))
+    made = Teacher(build(theirs), settings, contrasts=_contrasts(_wanted(recipe)))
+    made.hold(1.0)
+    return made
+
+
+def _contrasts(wanted: set[str]) -> bool:
+    return bool(wanted & {"contrastive", "affinity"})
+
+
 def _wanted(recipe: Recipe) -> set[str]:
     """The objectives that a teacher is asked for."""
     settings, objectives = recipe.train.teacher, recipe.train.objectives
-    asked = {name for name in TAUGHT if objectives.get(name) and settings.weight}
-    asked |= {"affinity"} & {name for name, weight in objectives.items() if weight}
-    return asked | {"contrastive"} if settings.queue and objectives.get("contrastive") else asked
+    asked = TAUGHT.keys() & objectives if settings.weight else {"affinity"} & objectives.keys()
+    return asked | ({"contrastive"} & objectives.keys() if settings.queue else set())
 
 
 def _check_sees(folder: Path, theirs: Recipe, ours: Recipe, words: Text) -> None:
