@@ -160,7 +160,7 @@ def test_where_all_texts_are_alike_matching_calls_no_true_pair_wrong(tmp_path, r
         asked.append(tokens) or torch.zeros(len(tokens))
     )
     loss = OBJECTIVES["matching"][0](step)
-    assert len(asked[0]) == rows and float(loss) == pytest.approx(math.log(2))
+    assert len(asked[0]) == 3 * rows and float(loss) == pytest.approx(math.log(2))
     assert step.facts["matching_right"] == 0 and step.facts["matching_chance"] == 1
 
 

@@ -239,7 +239,8 @@ def matching(step: Step) -> Tensor:
     hard_B, hard_M = _hard(step)
     rows = torch.cat((claims.row_M, hard_B))
     texts = torch.cat((torch.arange(len(claims.row_M), device=rows.device), hard_M))
-    truth = torch.cat((claims.true_M, torch.zeros_like(hard_M, dtype=torch.bool)))
+    # Where a text is true of every row, or every text of a row, what was drawn is true.
+    truth = torch.cat((claims.true_M, claims.positive_BM[hard_B, hard_M]))
     assert isinstance(step.model, Matcher)
     logits = step.model.match(
         claims.tokens_Mt[texts], claims.real_Mt[texts], step.context.take(rows), fused=step.fused
@@ -252,7 +253,7 @@ def matching(step: Step) -> Tensor:
 
 
 def _hard(step: Step) -> tuple[Tensor, Tensor]:
-    """For each true text a row, and another text for its row: wrong pairs, where there are any."""
+    """For each true text another row, and another text for its row: wrong, where any pair is."""
     claims = step.claims
     true_M = claims.true_M.nonzero()[:, 0]
     scores_BM = torch.zeros_like(claims.positive_BM, dtype=torch.float32)
@@ -262,10 +263,7 @@ def _hard(step: Step) -> tuple[Tensor, Tensor]:
     own_B = claims.row_M[true_M]
     other_B = torch.multinomial(scores_BM[:, true_M].T.softmax(dim=1), 1)[:, 0]
     other_M = torch.multinomial(scores_BM[own_B].softmax(dim=1), 1)[:, 0]
-    rows, texts = torch.cat((other_B, own_B)), torch.cat((true_M, other_M))
-    # Where a text is true of every row, or every text of a row, what was drawn is true.
-    wrong = ~claims.positive_BM[rows, texts]
-    return rows[wrong], texts[wrong]
+    return torch.cat((other_B, own_B)), torch.cat((true_M, other_M))
 
 
 def masked_lm(step: Step) -> Tensor:
