@@ -207,6 +207,8 @@ class SourceConfig:
     caption_styles: tuple[str, ...] | None = None
     # Whether the pictures are shown, or the words alone are learned.
     pictures: bool = True
+    # Instead of the picture, all there is to say of it stands before each question.
+    told: bool = False
     # Least and most examples that stand before another of their kind, in one conversation.
     shots: tuple[Count, Count] = (0, 0)
     # Of `scenes` with shots, the share of rows whose answers are names made up for that row.
@@ -221,6 +223,9 @@ class SourceConfig:
         _rises(self.shots, "shots")
         if self.bind and not (self.path == "scenes" and self.shots[1]):
             raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
+        if self.told and (self.path != "scenes" or self.pictures):
+            raise ValueError("told is true: only scenes are told, and in place of their pictures "
+                             "(pictures = false)")  # fmt: skip
         return self
 
 

@@ -167,6 +167,8 @@ class SceneRows:
 
         origin, room, shown = str(examples[0].origin), self.fit.room, int(self.config.pictures)
         spoken = [e for e in examples if e.turns]
+        if self.config.told:
+            spoken = [scenes.told(e, language=self.config.language) for e in spoken]
         turns = [e.turns if self.config.reasoning else straight(e.turns) for e in spoken]
         mark = self.text.picture
         documents = [
@@ -299,9 +301,7 @@ class FileRows:
         )
         # What is said among pictures is not said of all of them.
         spoken = changed if self.fit.claimed and not inside else ()
-        return replace(
-            made, **claims([each for e in spoken for each in claimed_by(e)], self.text)
-        )
+        return replace(made, **claims([each for e in spoken for each in claimed_by(e)], self.text))
 
     def pictures(self, example: Example) -> np.ndarray:
         """An example's pictures (N, H, W, 3), before they are cut into tiles."""

@@ -167,7 +167,8 @@ def _controls(
                 yield control, [(test.measures(replies, test.index), test.index)]
             continue
         pictures = _blanked(test) if control == "blank" else _shuffled(test)
-        if index := [i for i in test.index if test.groups[i] in pictures]:
+        seeing = [i for i in test.index if test.examples[i].images]
+        if index := [i for i in seeing if test.groups[i] in pictures]:
             yield control, asker.again(index, instead=pictures)
     for control, change in shots.CONTROLS.items():
         if isinstance(asker, Asker) and (sections := asker.behind(change)):

@@ -209,7 +209,7 @@ class Asker:
 
 def regions(example: Example) -> tuple[tuple[Box, ...], ...]:
     """Boxes around all there is in a drawn picture; of others nobody knows them."""
-    if example.scene is None:
+    if example.scene is None or not example.images:
         return ()
     from seesay import scenes
 

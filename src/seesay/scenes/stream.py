@@ -94,6 +94,15 @@ def classes(
     return made
 
 
+def told(example: Example, *, language: str = "en") -> Example:
+    """The same without the picture: its conversation begins with every object's look and place."""
+    assert isinstance(example.scene, Scene)
+    words = caption(View(example.scene), "detail", Random(0), words=tongue(language))
+    first, *others = example.turns
+    begun = replace(first, text=f"{words}\n{first.text}".strip())
+    return replace(example, images=(), turns=(begun, *others))
+
+
 def regions(example: Example) -> tuple[Box, ...]:
     """A box around every object of a drawn picture, whatever is asked of it; else none."""
     if not isinstance(example.scene, Scene):

@@ -223,7 +223,7 @@ def drawn(
         if source.bind:
             shots = source.shots[1]
             made.append(scenes.bound(world, index, shots=shots, resolution=resolution))
-    return made
+    return [scenes.told(e, language=source.language) for e in made] if source.told else made
 
 
 def drawn_classes(
