@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "seesay.commands.compare:compare",
         "Train several recipes on the same budget, and compare them on the same examples.",
     ),
+    "bootstrap": (
+        "seesay.commands.bootstrap:bootstrap",
+        "Weed the captions of a data set by a model, and add those it makes and trusts.",
+    ),
     "recipes": (
         "seesay.commands.recipes:recipes",
         "List the recipes that come with Seesay: what they are, what they cost and reached.",

@@ -6,12 +6,12 @@ The template beside this file, `report.html.j2`, says how it looks; here is what
 import base64
 import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seesay import writing
 from seesay.data import images
 from seesay.evaluate import Evaluation, Record, Score, merge
 from seesay.metrics.evaluation import Scores, is_rank, is_share, shown
@@ -100,7 +100,7 @@ def write(
         command=whole.command,
         environment=surroundings() if environment is None else environment,
     )
-    return replace(Path(path), text)
+    return writing.replace(Path(path), text)
 
 
 def template(name: str) -> "Template":
@@ -116,18 +116,6 @@ def template(name: str) -> "Template":
         lstrip_blocks=True,
     )
     return pages.get_template(name)
-
-
-def replace(path: Path, text: str) -> Path:
-    """Write a file whole or not at all; its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
 
 
 def surroundings() -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seesay import config, predict
+from seesay import config, predict, writing
 from seesay import evaluate as evaluation
 from seesay import report as reports
 from seesay.commands.options import console, print_json, say, silent
@@ -236,10 +236,10 @@ def report(
     predictor = predict.load(run.out, device=run.device.type, precision="auto")
     made = measure(predictor, parts, quiet=quiet, how=how)
     write_report(made, run.out, path=run.out / "report.html")
-    reports.replace(run.out / "eval.json", json_format.dumps(made.as_dict(), indent=2))
+    writing.replace(run.out / "eval.json", json_format.dumps(made.as_dict(), indent=2))
     page = checkpoint.find(run.out) / "README.md"
     text = page.read_text(encoding="utf-8")
-    reports.replace(page, card.with_scores(text, made.as_dict(), command=command()))
+    writing.replace(page, card.with_scores(text, made.as_dict(), command=command()))
     show(made, json=json, quiet=quiet)
     if not quiet:
         say(f"report: {run.out / 'report.html'}")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from seesay import report
+from seesay import report, writing
 from seesay.compare import page
 from seesay.compare.budget import Budget, parse
 from seesay.compare.measuring import Yardstick
@@ -63,7 +63,7 @@ def compare(
 def write(made: Comparison, out: Path, *, environment: dict[str, str]) -> None:
     """Leave `compare.json` and `compare.html`, each whole."""
     text = json.dumps(made.as_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-    report.replace(out / "compare.json", text)
+    writing.replace(out / "compare.json", text)
     page.write(out / "compare.html", made, environment=environment)
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seesay import writing
 from seesay.compare.summary import Cell, Comparison, Row, counted, spread
 from seesay.describe import operations
 from seesay.metrics.evaluation import is_share, shown
-from seesay.report import CONTROLS, named, percent, replace, short, template, ticks
+from seesay.report import CONTROLS, named, percent, short, template, ticks
 from seesay.train.estimate import size
 from seesay.train.progress import duration
 
@@ -43,7 +44,7 @@ def write(path: Path, made: Comparison, *, environment: Mapping[str, str]) -> Pa
         command=made.command,
         environment=environment,
     )
-    return replace(path, text)
+    return writing.replace(path, text)
 
 
 def _facts(made: Comparison) -> dict[str, str]:

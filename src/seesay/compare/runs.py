@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seesay import report
+from seesay import writing
 from seesay.compare.measuring import Measured, Yardstick
 from seesay.compare.plan import Job
 from seesay.errors import CheckpointError, SeesayError
@@ -77,7 +77,7 @@ def run(job: Job, yardstick: Yardstick) -> Outcome:
     except SeesayError as error:
         return Outcome(job, failed=str(error))
     stored = made.as_dict() | {"examples": yardstick.digest}
-    report.replace(job.folder / RESULT, json.dumps(stored, indent=2, allow_nan=False))
+    writing.replace(job.folder / RESULT, json.dumps(stored, indent=2, allow_nan=False))
     return made
 
 

@@ -35,11 +35,13 @@ def vision_side(config: VisionConfig) -> nn.Module:
             grid=config.grid,
         )
     height, width = patch_grid(config)
-    places = height * width + config.class_token
+    positions = connectors.sincos((height, width), width=config.width)
+    if config.class_token:
+        positions = torch.cat((positions.new_zeros(1, config.width), positions))
     return vision.VisionTransformer(
         normalise=normalise,
         stem=_stem(config),
-        positions=torch.randn(places, config.width) * 0.02,
+        positions=positions,
         grid=(height, width),
         class_token=torch.randn(config.width) * 0.02 if config.class_token else None,
         blocks=_vision_blocks(config),

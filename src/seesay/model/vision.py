@@ -108,9 +108,12 @@ class ConvStem(nn.Module):
             width_in = channels
         self.steps = nn.Sequential(*steps)
         self.project = Convolution(width_in=width_in, width=width, size=1)
+        # As large as the positions that are added: convolutions grow, and would drown them.
+        self.norm = nn.BatchNorm2d(width)
 
     def forward(self, pixels: Float[Tensor, "N C H W"]) -> Float[Tensor, "N V h w"]:
-        return self.project(self.steps(pixels.contiguous(memory_format=torch.channels_last)))
+        x_NVhw = self.steps(pixels.contiguous(memory_format=torch.channels_last))
+        return self.norm(self.project(x_NVhw))
 
 
 class VisionTransformer(nn.Module):
@@ -118,7 +121,8 @@ class VisionTransformer(nn.Module):
 
     Args:
         normalise, stem: bytes -> floats -> grid of patches.
-        positions: learned (1 + P or P, V) table, or None; the first row is the class token's.
+        positions: learned (1 + P or P, V) table, or None; the first row is the class token's. Best
+            begun with sines and cosines: "Better plain ViT baselines", arXiv:2205.01580.
         grid: patches down and across that the table is for; for pictures of other sizes it is
             stretched (DINO, arXiv:2104.14294). None: there are none.
         class_token: (V,) summary token put before the patches (CLIP, ViT), or None (SigLIP).

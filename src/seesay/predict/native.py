@@ -110,6 +110,30 @@ class SeesayPredictor:
         made += [self._embed_texts(texts[i : i + each]) for i in range(0, len(texts), each)]
         return torch.cat(made).float().cpu().numpy()
 
+    def match(self, images: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
+        """How likely each text is true of its picture: (items,), from 0 to 1.
+
+        Raises:
+            CapabilityError: a model that has not learned to judge texts.
+            LengthError: not as many pictures as texts.
+        """
+        self._able("match", "does not judge whether a text is true")
+        if len(images) != len(texts):
+            what = f"{len(images)} pictures and {len(texts)} texts to hold against them"
+            raise LengthError(what, fix="give a picture for each text")
+        made: list[np.ndarray] = []
+        for start in range(0, len(texts), self.most_rows):
+            some = slice(start, start + self.most_rows)
+            made.append(self._match(images[some], texts[some]))
+        return np.concatenate(made) if made else np.zeros(0)
+
+    @torch.inference_mode()
+    def _match(self, images: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
+        self.model.eval()
+        prompts = [Prompt((picture,), ()) for picture in images]
+        scores = [own[0] for own in self._by_match(prompts, [[text] for text in texts])]
+        return torch.tensor(scores, dtype=torch.double).sigmoid().numpy()
+
     def _able(self, what: str, else_: str) -> None:
         if what not in self.model.can:
             raise CapabilityError(

@@ -1,15 +1,14 @@
 """Export: a world as a folder of PNG pictures and one JSONL file a split, for any other tool."""
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
 
-from seesay.errors import DataError, SeesayError
+from seesay import writing
+from seesay.errors import SeesayError
 from seesay.records import Box, Example
 from seesay.scenes.render import boxes, draw
 from seesay.scenes.stream import examples
@@ -36,31 +35,18 @@ def export(
     """
     directory = Path(directory)
     worlds = [world] if isinstance(world, World) else list(world)
-    _check(directory, worlds, count)
-    unfinished = directory.parent / f".{directory.name}.{os.getpid()}.tmp"
-    try:
-        unfinished.mkdir(parents=True)
+    _check(worlds, count)
+    counts = {"pictures": 0, "captions": 0, "questions": 0}
+    settings = _Settings(resolution, questions, captions)
+    with writing.new_folder(directory) as unfinished:
         (unfinished / "images").mkdir()
-        settings = _Settings(resolution, questions, captions)
-        counts = {"pictures": 0, "captions": 0, "questions": 0}
         for one in worlds:
             indices = range(start, start + count)
             _write_world(unfinished, one, indices, counts=counts, settings=settings)
-        if directory.exists():
-            directory.rmdir()
-        unfinished.rename(directory)
-    except OSError as error:
-        raise DataError(
-            f"the pictures cannot be written: {error.strerror or error}",
-            where=str(directory),
-            fix="choose a folder you may write to, on a disk with room",
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return counts
 
 
-def _check(directory: Path, worlds: list[World], count: int) -> None:
+def _check(worlds: list[World], count: int) -> None:
     if count < 1:
         raise SeesayError(f"{count} pictures cannot be exported: 1 is the least", where="count")
     splits = [world.split for world in worlds]
@@ -68,12 +54,6 @@ def _check(directory: Path, worlds: list[World], count: int) -> None:
         raise SeesayError(
             f"two worlds share a split, and each split is one file: {', '.join(splits)}",
             where="world",
-        )
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise DataError(
-            "exists and is not an empty folder",
-            where=str(directory),
-            fix="choose a new folder, or delete this one first",
         )
 
 
