@@ -141,9 +141,9 @@ def test_cached_decoding_is_the_whole_forward(kind, beams):
         log_TY = every.logits(predictor.model, one)[0].log_softmax(dim=-1)
         at = (one.targets_BT[0] >= 0).nonzero()[:, 0][-len(answer.text) - 1 :]
         wanted = log_TY[at, one.targets_BT[0, at]].tolist()
-        # What was said may hold marks, which are no text.
-        if len(answer.log_probabilities) in (len(wanted), len(wanted) - 1):
-            given = answer.log_probabilities
+        given, letters = answer.log_probabilities, len(answer.text)
+        # What was said may hold marks, which are no text; the last of four may be its end or one.
+        if len(given) == letters or len(given) == letters + 1 < 4:
             np.testing.assert_allclose(given, wanted[: len(given)], atol=2e-4)
 
 

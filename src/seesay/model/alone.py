@@ -71,7 +71,8 @@ class Vision(Viewer):
 
     def embed_pictures(self, context: Context) -> Float[Tensor, "B E"]:
         """Pictures as vectors of unit length; several of a row are taken together."""
-        return unit(self.pool(context.features_BSD, context.real_BS))
+        features, real, each = context
+        return unit(self.pool(features, real, each=each))
 
 
 def class_attention(

@@ -56,7 +56,8 @@ class Dual(Embedder):
 
     def embed_pictures(self, context: Context) -> Float[Tensor, "B E"]:
         """Pictures as vectors of unit length; several of a row are taken together."""
-        return unit(self.project(self.pool(context.features_BSD, context.real_BS)))
+        features, real, each = context
+        return unit(self.project(self.pool(features, real, each=each)))
 
     def read(
         self,

@@ -58,9 +58,10 @@ class Single(Reader):
         seen_MSD = context.features_BSD + self.kinds_embedding[1]
         x_MLD = torch.cat((words_MTD.to(seen_MSD.dtype), seen_MSD), dim=1)
         allowed_ML = torch.cat((real, context.real_BS), dim=1)
-        # Patches know their places from the vision side.
-        places_L = torch.arange(x_MLD.shape[1], device=tokens.device)
-        positions = places_L.where(places_L < tokens.shape[1], 0).expand(len(tokens), -1)
+        # Patches stand before the words, wherever padding ends: the first at -1, the next at -2.
+        length, places_L = tokens.shape[1], torch.arange(x_MLD.shape[1], device=tokens.device)
+        places_L = places_L.where(places_L < length, length - 1 - places_L)
+        positions = places_L.expand(len(tokens), -1)
         h_MLD = self.text(
             x_MLD,
             positions=positions,

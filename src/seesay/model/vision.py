@@ -223,6 +223,8 @@ class ResNet(nn.Module):
 class Pool(nn.Module):
     """Patches as one vector: their mean, the class token, or what a learned probe attends to.
 
+    Of several pictures, `each` so many patches, the mean of their class tokens.
+
     `attention` is SigLIP's head (arXiv:2303.15343; "Scaling vision transformers",
     arXiv:2106.04560): x = attention(probe, patches); x + mlp(norm(x)).
     """
@@ -237,11 +239,16 @@ class Pool(nn.Module):
             self.mlp = MLP(width=width, inner=4 * width, activation="gelu_tanh", bias=True)
 
     def forward(
-        self, patches: Float[Tensor, "N P V"], real: Bool[Tensor, "N P"]
+        self,
+        patches: Float[Tensor, "N P V"],
+        real: Bool[Tensor, "N P"],
+        *,
+        each: int | None = None,
     ) -> Float[Tensor, "N V"]:
         if self.kind == "class":
-            return patches[:, 0]
-        if self.kind == "mean":
+            each = each or patches.shape[1]
+            patches, real = patches[:, ::each], real[:, ::each]
+        if self.kind in ("class", "mean"):
             weights = real.to(patches.dtype) / real.sum(dim=1, keepdim=True).clamp(min=1)
             return (patches * weights[..., None]).sum(dim=1)
         bias = mask_bias(real[:, None, None, :], patches.dtype)
