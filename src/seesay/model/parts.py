@@ -35,7 +35,8 @@ def vision_side(config: VisionConfig) -> nn.Module:
             grid=config.grid,
         )
     height, width = patch_grid(config)
-    positions = connectors.sincos((height, width), width=config.width)
+    # Large enough to be found by attention, too small to drown what is in a patch.
+    positions = connectors.sincos((height, width), width=config.width) / 4
     if config.class_token:
         positions = torch.cat((positions.new_zeros(1, config.width), positions))
     return vision.VisionTransformer(
