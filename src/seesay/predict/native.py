@@ -10,17 +10,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from seesay.coordinates import SCALE
 from seesay.data.collate import Row, collate, split
 from seesay.data.stream import Fit
 from seesay.data.text import Document, Text
 from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.model import generate
-from seesay.model.contract import Embedder, Matcher, Model, Speaker, Viewer
+from seesay.model.boxes import sides
+from seesay.model.contract import Embedder, Matcher, Model, Said, Speaker, Viewer
 from seesay.model.reader import Reader
 from seesay.model.rows import SLOTS, Asked, Context
 from seesay.predict.pictures import Pictures
 from seesay.predict.protocol import Answer, Decoding, Prompt
-from seesay.records import Batch, Picture, Turn
+from seesay.records import Batch, Box, Picture, Turn
 
 _Way = Callable[[Sequence[Prompt], Sequence[Sequence[str]]], list[list[float]]]
 
@@ -110,6 +112,25 @@ class SeesayPredictor:
         made += [self._embed_texts(texts[i : i + each]) for i in range(0, len(texts), each)]
         return torch.cat(made).float().cpu().numpy()
 
+    def locate(self, prompts: Sequence[Prompt]) -> list[Box | None]:
+        """Where in its picture each prompt's answer is, in thousandths of the picture.
+
+        Told by the head for boxes before a word is said; None where not one picture is shown.
+
+        Raises:
+            CapabilityError: a model without such a head.
+        """
+        self._able("locate", "has no head for boxes (model.box_head)")
+        boxes: list[Box | None] = []
+        for start in range(0, len(prompts), self.most_rows):
+            boxes += self._locate(prompts[start : start + self.most_rows], start)
+        return boxes
+
+    @property
+    def can(self) -> tuple[str, ...]:
+        """What the model can do, by name."""
+        return self.model.can
+
     def _able(self, what: str, else_: str) -> None:
         if what not in self.model.can:
             raise CapabilityError(
@@ -155,6 +176,41 @@ class SeesayPredictor:
 
     @torch.inference_mode()
     def _answer(self, prompts: Sequence[Prompt], offset: int) -> list[Answer]:
+        batch, pictures = self._batch(prompts, offset)
+        every = range(len(prompts))
+        with self.autocast():
+            if isinstance(self.model, Speaker) and "caption" in self.model.can:
+                made = self._generate(self.model, batch, pictures.seen(every), offset)
+            else:
+                made = self._fill(batch, pictures.context(every))
+        said = [self.text.read(g.tokens) for g in made]
+        return [
+            Answer(turn.text, g.log_probabilities, turn.reasoning)
+            for turn, g in zip(said, made, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _locate(self, prompts: Sequence[Prompt], offset: int) -> list[Box | None]:
+        batch, pictures = self._batch(prompts, offset)
+        about_BT = torch.zeros_like(batch.tokens_BT, dtype=torch.bool)
+        last_B1 = (batch.groups_BT >= 0).sum(dim=1, keepdim=True) - 1
+        with self.autocast():
+            said: Said = self.model(
+                batch.tokens_BT,
+                pictures=batch.pictures_NCHW,
+                **batch.layout,
+                seen=pictures.seen(range(len(prompts))),
+                select=about_BT,
+                about=about_BT.scatter(1, last_B1, True),
+                fused=self.fused,
+            )
+        assert said.boxes is not None
+        found = (SCALE * sides(said.boxes).clamp(0, 1)).tolist()
+        single = (len(prompt.images) == 1 for prompt in prompts)
+        return [Box(*own) if one else None for own, one in zip(found, single, strict=True)]
+
+    def _batch(self, prompts: Sequence[Prompt], offset: int) -> tuple[Batch, Pictures]:
+        """Prompts up to where their answers begin, a row each, and their pictures."""
         self.model.eval()
         documents = [self._document(self._asked(prompt)) for prompt in prompts]
         for prompt, document in zip(prompts, documents, strict=True):
@@ -164,17 +220,7 @@ class SeesayPredictor:
             self._row(pictures.of(i), (document,), f"prompt {offset + i}")
             for i, document in enumerate(documents)
         ]
-        batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
-        with self.autocast():
-            if isinstance(self.model, Speaker) and "caption" in self.model.can:
-                made = self._generate(self.model, batch, seen, offset)
-            else:
-                made = self._fill(batch, pictures.context(range(len(rows))))
-        said = [self.text.read(g.tokens) for g in made]
-        return [
-            Answer(turn.text, g.log_probabilities, turn.reasoning)
-            for turn, g in zip(said, made, strict=True)
-        ]
+        return self._collate(rows).to(self.device), pictures
 
     def _fill(self, batch: Batch, context: Context) -> list[generate.Generated]:
         """Answers whose words are all filled in at once, up to their end."""
