@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesay.coordinates import box_text, says_box, text_box
+from seesay.coordinates import box_text, only_box, says_box, text_box
 from seesay.metrics.boxes import iou
 from seesay.records import Box
 
@@ -79,3 +79,23 @@ def test_what_is_no_box(text):
 
 def test_four_numbers_are_not_yet_a_box_in_brackets():
     assert text_box("1 2 3 4") is not None and not says_box("1, 2, 3, 4")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("it is at (120,340),(260,480).", True),
+        ("[120, 340, 260, 480]", True),
+        ("<loc_120><loc_340><loc_260><loc_480>", True),
+        ("(120,340),(260,480) and (1,2),(3,4)", False),
+        ("[[120, 340, 260, 480], [1, 2, 3, 4]]", False),
+        ("<loc_120><loc_340><loc_260><loc_480> and <loc_1><loc_2><loc_3><loc_4>", False),
+        ("(120,340),(260,480), or [1, 2, 3, 4]", False),
+        ("120 340 260 480", None),
+        ("at the top left", False),
+    ],
+)
+def test_the_only_box_of_a_text(text, found):
+    box = Box(120, 340, 260, 480)
+    for bare, wanted in ((False, bool(found)), (True, found is None or found)):
+        assert only_box(text, bare=bare) == (box if wanted else None)

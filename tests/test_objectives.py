@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from seesay import objectives
+from seesay.metrics.boxes import iou
+from seesay.records import Box
 
 
 def test_caption_is_the_mean_surprise():
@@ -34,6 +36,49 @@ def test_patches_is_the_sum_of_each_attributes_mean_where_it_is_known():
 def test_patches_of_which_nothing_is_known_are_zero():
     labels = torch.full((2, 2, 4), -1)
     assert float(objectives.attributes(torch.randn(2, 4, 5), labels, classes=(3, 2))) == 0
+
+
+def sides(box):
+    x, y, wide, high = box.tolist()
+    return Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+
+
+def test_boxes_are_held_against_each_other_by_distance_and_generalised_overlap():
+    said, true = torch.rand(2, 6, 4) * 0.4 + 0.1
+    wanted = 0.0
+    for one, other in zip(said, true, strict=True):
+        a, b = sides(one), sides(other)
+        hull = (max(a.right, b.right) - min(a.left, b.left)) * (
+            max(a.bottom, b.bottom) - min(a.top, b.top)
+        )
+        overlap = iou(a, b)
+        union = (float(one[2:].prod()) + float(other[2:].prod())) / (1 + overlap)
+        wanted += 5 * float((one - other).abs().sum()) + 2 * (1 - overlap + (hull - union) / hull)
+    made = objectives.box_regression(said, true)
+    assert float(made) == pytest.approx(wanted / 6, rel=1e-4)
+    assert float(objectives.box_regression(true, true)) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wanted"),
+    [
+        ((0.5, 0.5, 1.0, 1.0), (0.25, 0.5, 0.5, 1.0), 1 / 2),  # a half of the whole
+        ((0.25, 0.5, 0.5, 1.0), (0.75, 0.5, 0.5, 1.0), 0),  # side by side
+        ((0.125, 0.125, 0.25, 0.25), (0.875, 0.875, 0.25, 0.25), -(1 - 2 / 16)),  # corners
+        ((0.25, 0.25, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5), 1 / 7 - (9 / 16 - 7 / 16) / (9 / 16)),
+    ],
+)
+def test_generalised_overlap_of_known_boxes(one, other, wanted):
+    a, b = torch.tensor([one]), torch.tensor([other])
+    assert objectives.generalised_iou(a, b).item() == pytest.approx(wanted, abs=1e-6)
+    assert objectives.generalised_iou(b, a).item() == pytest.approx(wanted, abs=1e-6)
+
+
+def test_no_boxes_are_no_loss_with_a_gradient():
+    said = torch.rand(0, 4, requires_grad=True)
+    loss = objectives.box_regression(said, torch.zeros(0, 4))
+    loss.backward()
+    assert float(loss.detach()) == 0
 
 
 def test_contrastive_is_cross_entropy_both_ways():

@@ -189,7 +189,7 @@ def test_an_answer_is_the_likeliest_token_after_token(model, place):
 def test_options_in_several_rows_are_as_in_one(model, monkeypatch):
     options = [["yes", "two", "red", "a small ring", "green", "a"]]
     whole = predictor(model).choose([PROMPTS[0]], options)
-    monkeypatch.setattr(predict.native, "OPTION_TOKENS", 1)
+    monkeypatch.setattr(predict.choosing, "OPTION_TOKENS", 1)
     np.testing.assert_allclose(predictor(model).choose([PROMPTS[0]], options), whole, atol=1e-6)
 
 

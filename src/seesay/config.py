@@ -161,6 +161,8 @@ class ModelConfig:
     # The same of the objects an answer is about (`scenes`: 8, 8, 2, 3, 9), and their most.
     object_classes: tuple[Size, ...] = ()
     num_objects: Size = 2
+    # A head that says where in the picture an answer is, as a box.
+    box_head: bool = False
     # The words of a question see each other both ways.
     prefix_lm: bool = False
     # `recurrent`: every word looks at the patches; else the picture comes once, before the words.
@@ -330,6 +332,7 @@ class TrainConfig:
     )
     patch_weight: Annotated[float, Field(ge=0)] = 0.0
     object_weight: Annotated[float, Field(ge=0)] = 0.0
+    box_weight: Annotated[float, Field(ge=0)] = 0.0
     ema: Decay = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     fused: bool | None = None
@@ -373,6 +376,9 @@ class Recipe:
             if getattr(self.train, f"{kind}_weight") and not getattr(self.model, f"{kind}_classes"):
                 raise ValueError(f"train.{kind}_weight weighs labels of {things}, but "
                                  f"model.{kind}_classes names none")  # fmt: skip
+        if self.train.box_weight and not self.model.box_head:
+            raise ValueError("train.box_weight weighs boxes told by a head, but model.box_head is "
+                             "false")  # fmt: skip
         if self.data.row_tokens > self.model.text.context:
             raise ValueError(f"data.row_tokens is {self.data.row_tokens}, more than the "
                              f"{self.model.text.context} of model.text.context")  # fmt: skip

@@ -66,6 +66,17 @@ def text_box(text: str, *, width: float = SCALE, height: float = SCALE) -> Box |
     return Box(left * width, top * height, right * width, bottom * height)
 
 
+def only_box(text: str, *, bare: bool = False) -> Box | None:
+    """The box of a text that has one in brackets and no other, in thousandths; else None.
+
+    bare: four numbers will do, as they are where a box was asked for.
+    """
+    marks = _BRACKETED.findall(text)
+    tokens = marks.count("<loc")
+    count = len(marks) - tokens + tokens // 4  # four of them are one box
+    return text_box(text) if count == 1 or (bare and not count) else None
+
+
 def says_box(text: str) -> bool:
     """Whether a text has a box in brackets."""
     return bool(_BRACKETED.search(text)) and text_box(text) is not None

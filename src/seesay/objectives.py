@@ -1,7 +1,8 @@
 """Objectives: pure functions of tensors.
 
 Shapes: M positions with a target or texts, B pictures, Y vocabulary, N pictures or positions, A
-attributes, P patches or objects, C classes of all attributes together, G V views, K prototypes.
+attributes, P patches or objects, C classes of all attributes together, G V views, K prototypes or
+boxes.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+# What the two parts of `box_regression` weigh.
+FAR, APART = 5.0, 2.0
 
 
 def caption(logits: Float[Tensor, "M Y"], targets: Int[Tensor, " M"]) -> Float[Tensor, ""]:
@@ -32,6 +36,31 @@ def attributes(
         total = F.cross_entropy(part_NPc.mT, labels_NP, ignore_index=-1, reduction="sum")
         losses.append(total / (labels_NP >= 0).sum().clamp(min=1))
     return torch.stack(losses).sum()
+
+
+def box_regression(said: Float[Tensor, "K 4"], true: Float[Tensor, "K 4"]) -> Float[Tensor, ""]:
+    """Mean of 5 |b − b'|₁ + 2 (1 − GIoU(b, b')) over boxes; 0 where there are none.
+
+    DETR (arXiv:2005.12872, sections 3.1 and A.2; the weights are those of A.4).
+    Boxes are centre x and y, width and height, as shares of the picture; true ones have some area.
+    """
+    far_K = (said.float() - true).abs().sum(dim=-1)
+    loss_K = FAR * far_K + APART * (1 - generalised_iou(said.float(), true))
+    return loss_K.sum() / max(1, len(true))
+
+
+def generalised_iou(a: Float[Tensor, "K 4"], b: Float[Tensor, "K 4"]) -> Float[Tensor, " K"]:
+    """IoU − (hull − union) / hull, from −1 to 1 (GIoU, arXiv:1902.09630, algorithm 1).
+
+    The hull is the smallest box around both; boxes are centre x and y, width and height.
+    """
+    low_a, high_a, low_b, high_b = (
+        box[:, :2] + sign * box[:, 2:] / 2 for box in (a, b) for sign in (-1, 1)
+    )
+    shared_K = (high_a.minimum(high_b) - low_a.maximum(low_b)).clamp(min=0).prod(dim=-1)
+    hull_K = (high_a.maximum(high_b) - low_a.minimum(low_b)).prod(dim=-1)
+    union_K = a[:, 2:].prod(dim=-1) + b[:, 2:].prod(dim=-1) - shared_K
+    return shared_K / union_K - (hull_K - union_K) / hull_K
 
 
 def contrastive(

@@ -117,6 +117,10 @@ class Batch:
     # int64; at the position before an answer, the class by attribute of each object it is about; -1
     # where unknown and at all other positions; None where no row has any.
     about_BTAO: Tensor | None = None
+    # Float; at the position before an answer that is in one place of the picture, the box of it:
+    # centre x and y, width and height, as shares of the picture; NaN where unknown and at all other
+    # positions; None where no row has any.
+    boxes_BT4: Tensor | None = None
     # Texts to hold against pictures, each a row of its own (M, t; int64; padded after their end):
     # which are not padding, whether each is true (1 or 0), and of which row's pictures.
     claims_Mt: Tensor | None = None

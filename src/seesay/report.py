@@ -43,6 +43,8 @@ NAMES = {
     "image_r10": ("Image retrieval, R@10", "the caption's picture among the nearest 10"),
     "image_r1": ("Image retrieval, R@1", "the caption's picture is the nearest"),
     "image_r5": ("Image retrieval, R@5", "the caption's picture among the nearest 5"),
+    "boxes_regressed_iou": ("Boxes by regression, IoU", "mean overlap with the true box"),
+    "boxes_regressed": ("Boxes by regression", "those that overlap the true one by half or more"),
     "boxes_iou": ("Boxes, IoU", "mean overlap of the box said and the true one"),
     "boxes": ("Boxes", "boxes that overlap the true one by half or more"),
     "replies_rouge_l": ("Replies, ROUGE-L", "longest run of words shared with the true reply"),

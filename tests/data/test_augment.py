@@ -53,6 +53,24 @@ def test_shifting_moves_all_pictures_of_a_row_and_repeats_the_edges():
     assert len(seen) == 25 and max(seen.values()) < 40
 
 
+@given(
+    st.booleans(), st.integers(0, 3), st.tuples(st.integers(-1, 1), st.integers(-1, 1)),
+    st.integers(1, 4), st.integers(1, 4), st.integers(5, 6), st.integers(5, 7),
+)  # fmt: skip
+def test_a_box_goes_where_what_is_in_it_goes(mirrored, quarters, moves, left, top, right, bottom):
+    pixels = np.zeros((1, 8, 8, 3), np.uint8)
+    pixels[:, top:bottom, left:right] = 255
+    change = Change(mirrored, quarters, moved=moves)
+    sides = change.box((left / 8, top / 8, right / 8, bottom / 8), size=(8, 8))
+    rows, columns = np.nonzero(change.picture(pixels)[0, ..., 0])
+    found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert [8 * side for side in sides] == pytest.approx(found)
+
+
+def test_a_box_moves_by_pixels_of_an_oblong_picture():
+    assert Change(moved=(2, -4)).box((0.5, 0.5, 1.0, 1.0), size=(8, 16)) == (0.25, 0.75, 0.75, 1.25)
+
+
 changes = st.builds(
     Change, st.booleans(), st.integers(0, 3), st.sampled_from(["RGB", "RBG", "GRB", "BGR"])
 )

@@ -251,6 +251,28 @@ def test_what_an_answer_is_about_stands_where_its_first_word_is_predicted():
     assert silent.about_BTAO is not None and (silent.about_BTAO == -1).all()
 
 
+def test_where_answers_are_stands_where_their_first_words_are_predicted():
+    one, two, unknown = np.array([[0.5, 0.4, 0.2, 0.1], [0.1, 0.2, 0.2, 0.3], [np.nan] * 4])
+    # Of a conversation, the last answer; its reasoning is of it.
+    talk = document([5, 6, 7, 3, 5, 8, 9, 6], [0, 1, 1, 0, 0, 1, 1, 1])
+    asked = (document([5, 6, 7, 8], [0, 0, 1, 1]), document([9, 7], [0, 1]), talk)
+    batch = packed(
+        Row(pictures(1), asked[:1]),
+        Row(pictures(1), asked, located=(one, unknown, two)),
+        Row(pictures(1), (document([5, 6], [0, 0]),), located=(two,)),
+    )
+    assert batch.boxes_BT4 is not None and batch.boxes_BT4.dtype == torch.float32
+    known_BT = ~batch.boxes_BT4.isnan().any(dim=2)
+    first, third = PICTURE_TOKENS + 1, PICTURE_TOKENS + 3 + 1 + 4
+    assert known_BT.nonzero().tolist() == [[1, first], [1, third]]
+    assert batch.targets_BT[known_BT].tolist() == [7, 8]
+    assert batch.boxes_BT4[known_BT].tolist() == np.stack((one, two)).astype(np.float32).tolist()
+    assert packed(Row(pictures(1), asked)).boxes_BT4 is None
+    # Rows that are cut take theirs with them.
+    cut = batch.rows(slice(1, 2), width=8, pictures=slice(1, 2)).boxes_BT4
+    assert cut is not None and cut.shape == (1, 8, 4) and not cut[0, first].isnan().any()
+
+
 def test_rows_that_do_not_say_what_is_in_their_patches_are_unknown():
     labels = np.arange(2 * 3, dtype=np.int64).reshape(1, 2, 3)
     said = Row(pictures(1), (document([5, 6]),), labels=labels)

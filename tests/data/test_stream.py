@@ -12,13 +12,15 @@ from data import layouts
 
 from seesay import scenes
 from seesay.config import DataConfig, SourceConfig, StageConfig
+from seesay.coordinates import only_box
 from seesay.data import collate, images, sources, stream
 from seesay.data.augment import Augment
 from seesay.data.order import Steps
 from seesay.data.stream import FileRows, Fit, SceneRows, Stream, loader, staged
 from seesay.data.text import learn
 from seesay.errors import DataError, LengthError, PictureError, RecipeError
-from seesay.records import Batch, Example, Origin, Turn
+from seesay.model.boxes import sides
+from seesay.records import Batch, Box, Example, Origin, Turn
 
 WORLD = scenes.World(seed=0)
 DRAWN = [e for index in range(20) for e in scenes.examples(WORLD, index, resolution=16)]
@@ -444,6 +446,91 @@ def test_drawn_rows_say_what_their_answers_are_about():
         for about_AO in batch.about_BTAO[b][known_BT[b]]:
             assert tuple(about_AO[:, 0].tolist()) in looks
             assert tuple(about_AO[:, 1].tolist()) in looks | {(-1,) * len(scenes.OBJECT_CLASSES)}
+
+
+def located(batch: Batch) -> list[tuple[str, list[float]]]:
+    """Each document that has a box, and the box: left, top, right, bottom."""
+    assert batch.boxes_BT4 is not None
+    known_BT = ~batch.boxes_BT4.isnan().any(dim=2)
+    found = []
+    for b, t in known_BT.nonzero().tolist():
+        own = batch.tokens_BT[b][batch.documents_BT[b] == batch.documents_BT[b, t]]
+        box = sides(batch.boxes_BT4[b, t][None])[0]
+        # It stands at the assistant's mark, before the first word.
+        assert batch.targets_BT[b, t - 1] < 0 <= batch.targets_BT[b, t]
+        found.append((TEXT.decode(own.tolist()), box.tolist()))
+    return found
+
+
+def test_drawn_rows_say_where_their_answers_are():
+    source = replace(SOURCE, kinds={"ground": 1.0, "refer": 1.0, "count": 1.0})
+    batch = streamed(drawn(source, fit=replace(FIT, located=True, row_tokens=160)))[0, 0.0]
+    assert streamed(drawn(source))[0, 0.0].boxes_BT4 is None
+    found, grounded = located(batch), 0
+    assert 4 < len(found) < int(batch.documents_BT.max(dim=1).values.sum())
+    for words, box in found:
+        said = only_box(words)
+        grounded += said is not None
+        if said is not None:
+            told = [side / 1000 for side in (said.left, said.top, said.right, said.bottom)]
+            assert box == pytest.approx(told, abs=0.02)
+    assert 0 < grounded < len(found)
+    # What is not shown is nowhere.
+    blind = replace(source, pictures=False)
+    assert streamed(drawn(blind, fit=replace(FIT, located=True)))[0, 0.0].boxes_BT4 is None
+
+
+def boxed(number: int, answer: str = "(250,0),(500,1000)", **more) -> Example:
+    return example(number, "where ?", answer, **more)
+
+
+def test_rows_of_files_say_where_their_answers_are():
+    fit = replace(FIT, located=True)
+    many = (tiny.picture(3), tiny.picture(4))
+    examples = [
+        boxed(0),
+        boxed(0, "red"),
+        boxed(0, "red", boxes=(Box(0, 8, 4, 16),)),
+        boxed(0, "red", boxes=(Box(0, 8, 4, 16), Box(0, 0, 1, 1))),
+        boxed(1, "250 0 500 999", task="ground"),
+        boxed(1, "250 0 500 999"),
+        boxed(2, images=many),
+    ]
+    found = located(streamed(filed(examples, fit=fit))[0, 0.0])
+    wanted = [[0.25, 0, 0.5, 1], [0, 0.5, 0.25, 1], [0.25, 0, 0.5, 0.999]]
+    assert sorted(box for _, box in found) == [pytest.approx(box) for box in sorted(wanted)]
+    assert streamed(filed(examples))[0, 0.0].boxes_BT4 is None
+
+
+def test_boxes_of_a_changed_picture_are_changed_with_it():
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[8:13, 3:6] = 255
+    seen = boxed(0, "red", boxes=(Box(3, 8, 6, 13),), images=(pixels,))
+    fit = replace(FIT, located=True)
+    rows, ends = filed([seen], fit=fit, flip=True, turn=True, shift=2), set()
+    for index in range(20):
+        row = rows.row(index, None)
+        assert row.located is not None
+        x, y, wide, high = row.located[0].tolist()
+        down, across = np.nonzero(row.pictures[0, ..., 0])
+        assert [x - wide / 2, y - high / 2, x + wide / 2, y + high / 2] == pytest.approx(
+            [across.min() / 16, down.min() / 16, (across.max() + 1) / 16, (down.max() + 1) / 16]
+        )
+        ends.add((x, y))
+    assert len(ends) > 4
+    # A box in words would have to be said anew.
+    with pytest.raises(DataError, match="would stay where it was"):
+        filed([boxed(0)], fit=fit, flip=True)
+
+
+def test_an_answer_that_is_cut_away_is_nowhere():
+    turns = (*example().turns, Turn("user", "where ?"), Turn("assistant", "(250,0),(500,1000)"))
+    talk = replace(example(), turns=turns)
+    whole = filed([talk], fit=replace(FIT, located=True)).row(0, None)
+    room = len(TEXT.encode(turns[:3]).tokens) - 1
+    cut = filed([talk], fit=replace(FIT, located=True, row_tokens=room + 4)).row(0, None)
+    assert whole.located is not None and cut.located is not None
+    assert not np.isnan(whole.located[0]).any() and np.isnan(cut.located[0]).all()
 
 
 def test_a_stage_may_leave_out_what_answers_are_about():

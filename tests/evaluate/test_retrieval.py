@@ -48,6 +48,7 @@ def test_any_caption_of_its_own_is_a_hit():
     made = captions(several=2)
     result = evaluate(Dual(), made)
     assert result.scores["text_r1"].n == 6 and result.scores["image_r1"].n == 12
+    assert result.scores["text_r10"].value == 1  # a name that begins as another does
     assert result.scores["text_r1"].value == result.scores["image_r1"].value == 1
     assert result.controls["text_r1_chance"].value == pytest.approx(2 / 12)
     assert result.controls["image_r1_chance"].value == pytest.approx(1 / 6)

@@ -159,7 +159,7 @@ def test_choices_after_shots_do_not_hang_on_company(kind, monkeypatch):
     both = predictor.choose([asked, plain], [options, options])
     for prompt, given in zip((asked, plain), both, strict=True):
         np.testing.assert_allclose(predictor.choose([prompt], [options])[0], given, atol=1e-5)
-    monkeypatch.setattr(predict.native, "OPTION_TOKENS", 1)
+    monkeypatch.setattr(predict.choosing, "OPTION_TOKENS", 1)
     np.testing.assert_allclose(predictor.choose([asked], [options])[0], both[0], atol=1e-5)
     swapped = replace(asked, images=(pictures[0], pictures[2], pictures[1]))
     assert np.abs(predictor.choose([swapped], [options])[0] - both[0]).max() > 1e-6

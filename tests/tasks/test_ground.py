@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from evaluate.colours import Dual, example
 
+from seesay.coordinates import says_box, text_box
 from seesay.errors import DataError
 from seesay.evaluate import evaluate
 from seesay.predict import Answer
@@ -56,6 +57,51 @@ class Finder(Dual):
 
 def json_box(sides):
     return '{"bbox_2d": [' + ", ".join(f"{1000 * side:.0f}" for side in sides) + "]}"
+
+
+class Pointer(Finder):
+    """Says where without words too; words fail it."""
+
+    can = ("answer", "locate")
+
+    def answer(self, prompts):
+        return [Answer("over there") for _ in prompts]
+
+    def locate(self, prompts):
+        return [text_box(self.find(np.asarray(prompt.images[0]))) for prompt in prompts]
+
+
+def test_boxes_by_regression_are_scored_beside_those_in_words():
+    world = World(seed=1, objects=(1, 1))
+    made = [
+        e
+        for i in range(12)
+        for e in examples(world, i, questions=1, captions=0, kinds={"ground": 1.0})
+    ]
+    asked = []
+    result = evaluate(Pointer(), made, suffix="held_out", progress=lambda *n: asked.append(n))
+    scores, controls = result.scores, result.controls
+    assert list(scores) == [
+        "boxes_held_out", "boxes_iou_held_out",
+        "boxes_regressed_held_out", "boxes_regressed_iou_held_out",
+    ]  # fmt: skip
+    assert scores["boxes_held_out"].value == 0 and scores["boxes_regressed_held_out"].value == 1
+    assert 0.8 < scores["boxes_regressed_iou_held_out"].value < 1
+    assert scores["boxes_regressed_iou_held_out"].low < scores["boxes_regressed_iou_held_out"].value
+    assert controls["boxes_regressed_held_out_blank"].value == 0
+    assert controls["boxes_regressed_iou_held_out_shuffled"].value < 0.6
+    assert "boxes_regressed_held_out_question" in controls
+    assert "boxes_regressed_held_out" in result.slices["kind=ground"]
+    shown = {r.score: r.answer for r in result.records}
+    assert says_box(shown["boxes_regressed_held_out"]) and not says_box(shown["boxes_held_out"])
+    assert asked[-1] == (6 * len(made), 6 * len(made))
+
+
+def test_what_cannot_say_where_is_not_asked_to():
+    never = Pointer()
+    never.can = ("answer",)
+    result = evaluate(never, [TRUE, replace(TRUE, group="other")], controls=())
+    assert list(result.scores) == ["boxes", "boxes_iou"] and not result.skipped
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

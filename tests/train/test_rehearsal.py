@@ -56,6 +56,19 @@ def test_a_step_is_as_a_real_one(source, dtype):
     assert step.positions == batch.tokens_BT.numel()
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_boxes_are_rehearsed(source):
+    boxed = runs.recipe(source, model={"box_head": True}, box_weight=1.0)
+    made = rehearsed(boxed)
+    run, batch = real(made, 4)
+    assert batch.boxes_BT4 is not None and not batch.boxes_BT4.isnan().all()
+    counter = FlopCounterMode(display=False)
+    with counter:
+        loss_of(run, batch, run.model).backward()
+    assert made.step(4, count=True).flops == counter.get_total_flops()
+    assert made.look().flops["box_head"] > 0
+
+
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_an_update_keeps_what_a_real_one_keeps(optimizer):
     settings = runs.recipe(optimizer=optimizer)

@@ -108,6 +108,7 @@ def test_all_families_shrink(tmp_path, folder, family):
     asked = {"single": {"masked_lm": 1.0}, "fusion": {"contrastive": 1.0}}
     asked |= {"queries": {"contrastive": 1.0, "caption": 1.0}}
     asked = {"objectives": asked.get(family, {"caption": 1.0}), "steps": 1}
+    shape |= {"box_head": family != "single"}
     wide = {**LARGE, **shape, "fusion": "shared"}
     out = tmp_path / "wide"
     runs.train(out, runs.recipe(folder, model=wide, data=HERE, **asked))

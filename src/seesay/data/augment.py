@@ -30,6 +30,7 @@ _SHOWN = {"red": "R", "green": "G", "blue": "B", "yellow": "RG", "cyan": "GB", "
           "品红": "RB"}  # fmt: skip
 # Colours that do not become one with a name when red, green and blue change places.
 _MIXED = re.compile(r"\b(orange|purple|violet|pink|brown|teal|turquoise|gold)\b|[橙紫粉棕]", re.I)
+Sides = tuple[float, float, float, float]  # left, top, right, bottom
 _CHANNELS = ("RGB", "RBG", "GRB", "GBR", "BRG", "BGR")
 
 
@@ -55,6 +56,19 @@ class Change:
         pixels = np.rot90(pixels, self.quarters, axes=(1, 2))
         pixels = pixels[..., ["RGB".index(channel) for channel in self.channels]]
         return np.ascontiguousarray(_moved(pixels, *self.moved))
+
+    def box(self, sides: Sides, *, size: tuple[int, int]) -> Sides:
+        """Where a box then lies in pictures of that size (height, width); it may lie outside.
+
+        `sides`: left, top, right and bottom, as shares of the picture, before and after.
+        """
+        left, top, right, bottom = sides
+        if self.mirrored:
+            left, right = 1 - right, 1 - left
+        for _ in range(self.quarters % 4):
+            left, top, right, bottom = top, 1 - right, bottom, 1 - left
+        down, across = self.moved[0] / size[0], self.moved[1] / size[1]
+        return left + across, top + down, right + across, bottom + down
 
     def turns(self, turns: Sequence[Turn]) -> tuple[Turn, ...]:
         """What is then true of it."""

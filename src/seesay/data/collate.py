@@ -30,7 +30,8 @@ class Row:
     document's answer is about, (A, O) a document, where that is known. `claims` are texts to hold
     against the pictures, as tokens, and `truths` whether each is true. `instructed`: none stands in
     front, and each document begins with all of them, as `showing` puts them there. `boxes` are what
-    is looked at in each picture, (R, 4), as shares of it.
+    is looked at in each picture, (R, 4), as shares of it. `located` is where each document's last
+    answer is, (4,) a document, as `Batch` has it; NaN where that is not known.
     """
 
     pictures: np.ndarray
@@ -42,6 +43,7 @@ class Row:
     truths: tuple[bool, ...] = ()
     instructed: bool = False
     boxes: tuple[np.ndarray, ...] | None = None
+    located: tuple[np.ndarray, ...] | None = None
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -138,6 +140,7 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         labels_NAP=_labels(rows),
         boxes_NR4=_boxes(rows),
         about_BTAO=_about(rows, documents, targets),
+        boxes_BT4=_located(rows, documents, targets),
         **_claims(rows, pad=pad),
         origins=tuple(row.origin for row in rows),
     )
@@ -207,6 +210,21 @@ def _about(
             spoken = (documents_BT[b] == number) & (targets_BT[b] >= 0)
             if spoken.any():
                 made[b, spoken.argmax()] = about
+    return torch.from_numpy(made)
+
+
+def _located(
+    rows: Sequence[Row], documents_BT: np.ndarray, targets_BT: np.ndarray
+) -> torch.Tensor | None:
+    """Where each document's last answer is, where that answer's first word is to be predicted."""
+    if all(row.located is None for row in rows):
+        return None
+    made = np.full((*documents_BT.shape, 4), np.nan, np.float32)
+    for b, row in enumerate(rows):
+        for number, located in enumerate(row.located or (), start=1):
+            spoken = (documents_BT[b] == number) & (targets_BT[b] >= 0)
+            begins = np.diff(spoken.astype(np.int8), prepend=0) == 1
+            made[b, begins.nonzero()[0][-1:]] = located
     return torch.from_numpy(made)
 
 

@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 from seesay.config import DataConfig, SourceConfig, StageConfig
 from seesay.coordinates import cells, shares
 from seesay.data import images, order
-from seesay.data.augment import Augment
+from seesay.data.augment import Augment, Change
+from seesay.data.boxes import located
 from seesay.data.collate import Row, collate, fill, showing, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, PictureError, RecipeError, SeesayError
@@ -43,6 +44,7 @@ class Fit:
     how: str = "stretch"
     patches: tuple[int, int] | None = None  # the grid whose cells are labelled, where any is
     about: bool = False  # whether what an answer is about is labelled
+    located: bool = False  # whether where in its picture an answer is, is labelled
     spoken: bool = True  # whether conversations are wanted
     claimed: bool = False  # whether texts to hold against pictures are wanted
     instructed: bool = False  # whether each document begins with its row's pictures
@@ -188,6 +190,9 @@ class SceneRows:
             tuple(objects) or None,
             instructed=self.fit.instructed,
             boxes=self._boxes(examples[0])[:shown] if self.fit.regions else None,
+            located=tuple(located(spoken[i], documents[i]) for i in kept)
+            if self.fit.located and shown
+            else None,
         )
 
     def _boxes(self, example: Example) -> tuple[np.ndarray, ...]:
@@ -298,10 +303,19 @@ class FileRows:
             str(examples[0].origin),
             instructed=self.fit.instructed,
             boxes=boxes,
+            located=self._located(examples, documents, change) if self.fit.located else None,
         )
         # What is said among pictures is not said of all of them.
         spoken = changed if self.fit.claimed and not inside else ()
         return replace(made, **claims([each for e in spoken for each in claimed_by(e)], self.text))
+
+    def _located(
+        self, examples: Sequence[Example], documents: Sequence[Document], change: Change
+    ) -> tuple[np.ndarray, ...]:
+        """Where each document's last answer is, in the picture as it was changed."""
+        pairs = zip(examples, documents, strict=True)
+        size = self.fit.whole
+        return tuple(located(*each, change=change, size=size) for each in pairs)
 
     def pictures(self, example: Example) -> np.ndarray:
         """An example's pictures (N, H, W, 3), before they are cut into tiles."""

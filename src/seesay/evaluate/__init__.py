@@ -16,7 +16,7 @@ from seesay.evaluate.test import How, Reply, Sections, Test
 from seesay.metrics import controls as blind
 from seesay.metrics.evaluation import Evaluation, Record, Scores, merge
 from seesay.metrics.intervals import Score
-from seesay.predict import Predictor
+from seesay.predict import Locator, Predictor
 from seesay.records import Example, Picture
 from seesay.tasks import TASKS
 
@@ -71,7 +71,7 @@ def evaluate(
         raise SeesayError(f"unknown control '{unknown[0]}'", fix=nearest(unknown[0], CONTROLS))
     how = how or How()
     tests = [Test(name, part, how, seed=seed) for name, part in _by_task(examples).items()]
-    passes = [(test, *each) for test in tests for each in _passes(test)]
+    passes = [(test, *each) for test in tests for each in _passes(test, predictor)]
     behind = any(test.how.shots and test.dev or test.examples[0].shots for test in tests)
     rounds = 1 + len(set(controls) - {"question"}) + len(shots.CONTROLS) * behind
     meter = Meter(rounds * sum(len(test.examples) for test, *_ in passes), progress)
@@ -88,7 +88,8 @@ def evaluate(
                 asker = Asker(predictor, test, vectors[test.name], ways=ways, **shared)
                 if test.name == "moderate":
                     moderation.set_threshold(asker)
-            parts.append(_run(test, asker, controls, suffix=_joined(ending, suffix), keep=keep))
+            names = {"ending": ending, "suffix": suffix}
+            parts.append(_run(test, asker, controls, **names, keep=keep))
         except CapabilityError as error:
             refused[_joined(test.name, ending)] = error
     if not parts:
@@ -102,14 +103,16 @@ def _joined(*names: str) -> str:
     return "_".join(filter(None, names))
 
 
-def _passes(test: Test) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The ways to ask, and what the score's name ends with."""
+def _passes(test: Test, predictor: Predictor) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What the score's name ends with, and the ways to ask for it."""
     by_text = test.how.templates and test.name in BY_TEMPLATE
     yield "", ("embed",) if by_text else test.task.ASK
     if test.name == "classify" and test.dev:
         yield "mean", ("mean",)
         yield "knn", ("knn",)
         yield "probe", ("probe",)
+    if test.name == "ground" and isinstance(predictor, Locator) and "locate" in predictor.can:
+        yield "regressed", ("locate",)
 
 
 def _by_task(examples: Sequence[Example]) -> dict[str, list[Example]]:
@@ -125,17 +128,24 @@ def _by_task(examples: Sequence[Example]) -> dict[str, list[Example]]:
 
 
 def _run(
-    test: Test, asker: Asker | Retrieval, controls: Sequence[str], *, suffix: str, keep: int
+    test: Test,
+    asker: Asker | Retrieval,
+    controls: Sequence[str],
+    *,
+    ending: str,
+    suffix: str,
+    keep: int,
 ) -> Evaluation:
     replies, sections = asker.begin()
     result = Evaluation(notes=dict(asker.notes))
-    _add(test, sections, suffix=suffix, scores=result.scores, slices=result.slices)
+    names = {"ending": ending, "suffix": suffix}
+    _add(test, sections, **names, scores=result.scores, slices=result.slices)
     for control, blind_sections in _controls(test, asker, controls):
-        name, slices = _joined(suffix, control), result.slice_controls
-        _add(test, blind_sections, suffix=name, scores=result.controls, slices=slices)
+        names["suffix"], slices = _joined(suffix, control), result.slice_controls
+        _add(test, blind_sections, **names, scores=result.controls, slices=slices)
     measures, index = sections[0]
     right = measures[test.task.SCORE].rows[:, 0] > 0
-    name = _joined(test.task.SCORE, suffix)
+    name = test.named(test.task.SCORE, ending, suffix)
     chosen = _sample(right, [test.groups[i] for i in index], keep=keep, seed=test.seed)
     kept = {index[row]: bool(right[row]) for row in chosen}
     replies = {i: replies[i] for i in kept}
@@ -146,11 +156,17 @@ def _run(
 
 
 def _add(
-    test: Test, sections: Sections, *, suffix: str, scores: Scores, slices: dict[str, Scores]
+    test: Test,
+    sections: Sections,
+    *,
+    ending: str,
+    suffix: str,
+    scores: Scores,
+    slices: dict[str, Scores],
 ) -> None:
     """Score the sections, all and by slice."""
     for measures, index in sections:
-        whole, parts = test.scores(measures, index, suffix=suffix)
+        whole, parts = test.scores(measures, index, ending=ending, suffix=suffix)
         scores.update(whole)
         for label, part in parts.items():
             slices.setdefault(label, {}).update(part)

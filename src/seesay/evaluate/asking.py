@@ -8,12 +8,13 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from seesay.coordinates import SCALE, box_text
 from seesay.data.shots import conversation
 from seesay.errors import CapabilityError, DataError, SeesayError
 from seesay.evaluate.embedding import Vectors
 from seesay.evaluate.test import Reply, Sections, Test
 from seesay.metrics.intervals import mean
-from seesay.predict import Predictor, Prompt
+from seesay.predict import Locator, Predictor, Prompt
 from seesay.records import Box, Example, Picture
 from seesay.tasks import moderate, prototypes
 
@@ -63,7 +64,7 @@ class Asker:
     Args:
         ways: how, the best first. `answer`, `choose`, `embed` (the class whose text is nearest),
             or, with labelled examples in `how.dev`, `mean` (the nearest mean of a class), `knn`
-            (the nearest pictures' votes) and `probe` (a linear probe).
+            (the nearest pictures' votes) and `probe` (a linear probe). `locate`: by a box.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class Asker:
         """Replies to every example; the way that is found stays."""
         refused: SeesayError = _no_options(self.test)
         for way in self.ways:
-            if way != "answer" and not self.test.closed:
+            if way not in ("answer", "locate") and not self.test.closed:
                 continue
             self.way = way
             try:
@@ -157,6 +158,8 @@ class Asker:
     def _said(self, prompts: Sequence[Prompt], index: Sequence[int]) -> list[Reply]:
         if self.way == "answer":
             return self._write(prompts)
+        if self.way == "locate":
+            return self._locate(prompts)
         options = [shuffled(self.test.examples[i], seed=(self.test.seed, i)) for i in index]
         chances = (
             replies_to(prompts, self.predictor.choose(prompts, options))
@@ -169,6 +172,12 @@ class Asker:
         answers = replies_to(prompts, self.predictor.answer(prompts))
         parse = self.test.task.parse
         return [Reply(parse(a.text), _total(a.log_probabilities), a.reasoning) for a in answers]
+
+    def _locate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        assert isinstance(self.predictor, Locator)
+        boxes = replies_to(prompts, self.predictor.locate(prompts))
+        size = {"width": SCALE, "height": SCALE}
+        return [Reply(box_text(box, **size) if box else "", box=box) for box in boxes]
 
     def _embed(
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]

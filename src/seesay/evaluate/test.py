@@ -12,8 +12,8 @@ from seesay.errors import DataError
 from seesay.metrics.evaluation import Scores
 from seesay.metrics.intervals import Measures, score
 from seesay.predict import Predictor
-from seesay.records import Example, Picture
-from seesay.tasks import TASKS, moderate
+from seesay.records import Box, Example, Picture
+from seesay.tasks import TASKS, ground, moderate
 
 # Measures with a row for each of some examples, and which those are; the headline score's first.
 Sections = Sequence[tuple[Measures, Sequence[int]]]
@@ -51,13 +51,15 @@ class How:
 class Reply:
     """What was said, as the task reads it, the natural log of its probability, its reasoning.
 
-    `chances`: each option's probability, where one was chosen.
+    `chances`: each option's probability, where one was chosen. `box`: where it is, in thousandths
+    of the picture, where that was told.
     """
 
     text: str
     log_probability: float | None = None
     reasoning: str = ""
     chances: Mapping[str, float] = field(default_factory=dict)
+    box: Box | None = None
 
 
 class Test:
@@ -78,6 +80,14 @@ class Test:
         self.dev = [example for example in how.dev if example.task == name]
         _apart(self.examples, self.dev)
 
+    def named(self, measure: str, ending: str, suffix: str) -> str:
+        """A measure's name in full: `boxes_iou`, regressed, held out, is
+        `boxes_regressed_iou_held_out`."""
+        score = self.task.SCORE
+        head = score if f"{measure}_".startswith(f"{score}_") else measure
+        rest = measure.removeprefix(head).removeprefix("_")
+        return "_".join(filter(None, (head, ending, rest, suffix)))
+
     def measures(self, replies: Sequence["Reply"], index: Sequence[int]) -> Measures:
         """The task's scores of what was replied, of the examples `index`."""
         examples = [self.examples[i] for i in index]
@@ -87,20 +97,23 @@ class Test:
         chances = [reply.chances for reply in replies]
         if self.name == "moderate" and all(chances):
             found = {**found, **moderate.ranked(chances, examples)}
+        if self.name == "ground" and any(reply.box for reply in replies):
+            found = ground.score_boxes([reply.box for reply in replies], examples)
         return found
 
     def scores(
-        self, measures: Measures, index: Sequence[int], *, suffix: str
+        self, measures: Measures, index: Sequence[int], *, ending: str = "", suffix: str
     ) -> tuple[Scores, dict[str, Scores]]:
         """Measures with a row for each example of `index`, as scores of all and of each slice.
 
+        `ending` says how it was asked and `suffix` what.
         A slice is without the scores that are not defined there: a recall where nothing is to find.
         """
         groups = [self.groups[i] for i in index]
         slices = _slices([self.examples[i].labels for i in index])
         whole, parts = {}, {}
         for plain, measure in measures.items():
-            name = f"{plain}_{suffix}" if suffix else plain
+            name = self.named(plain, ending, suffix)
             whole[name] = score(measure, groups, seed=self.seed, name=name)
             for label, rows in slices.items():
                 some, taken = [groups[i] for i in rows], measure.take(rows)

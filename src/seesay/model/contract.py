@@ -22,7 +22,7 @@ class Model(nn.Module):
 
     `answer` and `caption` are a `Speaker`'s, `embed` an `Embedder`'s, `embed_pictures` a
     `Viewer`'s, `match` a `Matcher`'s, and `fill` a `Reader`'s; `choose` among options can all that
-    know words.
+    know words, and `locate` those with a head for boxes.
     """
 
     can: tuple[str, ...] = ()
@@ -39,9 +39,10 @@ class Model(nn.Module):
         super().__init__()
         self.connector: nn.Module | None = None
         # Reads what is in each patch off the vision side, and what the objects are that an answer
-        # is about off the text side, where that is taught too.
+        # is about, or where it is, off the text side, where that is taught too.
         self.patch_head: nn.Linear | None = None
         self.object_head: nn.Linear | None = None
+        self.box_head: nn.Module | None = None
 
     def look(
         self,
@@ -87,10 +88,14 @@ class Model(nn.Module):
 
 
 class Said(NamedTuple):
-    """Scores of words, and of what the objects are that answers are about, side by side (O·C)."""
+    """Scores of words, and of what the objects are that answers are about, side by side (O·C).
+
+    boxes: where these answers are: centre x and y, width and height, as shares of the picture.
+    """
 
     words: Float[Tensor, "M Y"]
     objects: Float[Tensor, "K C"] | None
+    boxes: Float[Tensor, "K 4"] | None = None
 
 
 class Speaker(Model):
@@ -148,7 +153,7 @@ class Speaker(Model):
 
         `seen` are the pictures as `see` makes them, where several rows share one; `pictures` are
         then not looked at. `horizon` is for a prefix LM alone. With `about`, also what is said of
-        each object there.
+        each object there, and of where it is.
         """
         seen = self.see(pictures, fused=fused, record=record) if seen is None else seen
         layout = Layout(positions, documents, groups, horizon)
@@ -159,7 +164,8 @@ class Speaker(Model):
         logits = self.text.logits(told.at(select))
         if about is None:
             return logits
-        return Said(logits, None if self.object_head is None else self.object_head(told.at(about)))
+        about_KD, heads = told.at(about), (self.object_head, self.box_head)
+        return Said(logits, *(None if head is None else head(about_KD) for head in heads))
 
     def decode(
         self,

@@ -19,7 +19,8 @@ from seesay.model import (
     recurrent,
     single,
 )
-from seesay.model.contract import Model
+from seesay.model.boxes import BoxHead
+from seesay.model.contract import Model, Speaker
 
 
 class Family(NamedTuple):
@@ -65,8 +66,23 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
         model.patch_head = nn.Linear(config.vision.width, patch)
     if things:
         model.object_head = nn.Linear(config.text.width, things)
+    if config.box_head:
+        _check_speaks(model, config)
+        model.box_head = BoxHead(config.text.width)
+        model.can = (*model.can, "locate")
     blocks.initialise(model, passing=_family(config).passing)
     return model
+
+
+def _check_speaks(model: Model, config: ModelConfig) -> None:
+    if not isinstance(model, Speaker) or "caption" not in model.can:
+        raise RecipeError(
+            f"a box is told from where an answer begins, and family '{config.family}' does not "
+            "say its answers word by word",
+            where="model.box_head",
+            fix="set it to false, or make model.family one of recurrent, cross, prefix, queries; "
+            "or fusion, with model.fusion = 'teller' or 'shared'",
+        )
 
 
 def _check_regions(config: ModelConfig) -> None:

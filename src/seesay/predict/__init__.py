@@ -14,9 +14,18 @@ from seesay.errors import CheckpointError, RecipeError
 from seesay.model import adapt, checkpoint, families, golden
 from seesay.model.contract import Model
 from seesay.predict.native import SeesayPredictor
-from seesay.predict.protocol import Answer, Decoding, Predictor, Prompt
+from seesay.predict.protocol import Answer, Decoding, Locator, Predictor, Prompt
 
-__all__ = ["Answer", "Decoding", "Predictor", "Prompt", "SeesayPredictor", "load", "predictor"]
+__all__ = [
+    "Answer",
+    "Decoding",
+    "Locator",
+    "Predictor",
+    "Prompt",
+    "SeesayPredictor",
+    "load",
+    "predictor",
+]
 
 
 def load(

@@ -5,27 +5,25 @@ common space, Y vocabulary, B prompts.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from seesay.data.collate import Row, collate, split
+from seesay.coordinates import SCALE
+from seesay.data.collate import Row, collate
 from seesay.data.stream import Fit
 from seesay.data.text import Document, Text
 from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.model import generate
-from seesay.model.contract import Embedder, Matcher, Model, Speaker, Viewer
+from seesay.model.boxes import sides
+from seesay.model.contract import Embedder, Model, Said, Speaker, Viewer
 from seesay.model.reader import Reader
 from seesay.model.rows import SLOTS, Asked, Context
+from seesay.predict import choosing
 from seesay.predict.pictures import Pictures
 from seesay.predict.protocol import Answer, Decoding, Prompt
-from seesay.records import Batch, Picture, Turn
-
-_Way = Callable[[Sequence[Prompt], Sequence[Sequence[str]]], list[list[float]]]
-
-# Options share a row up to so many tokens: attention costs the square of a row's length.
-OPTION_TOKENS = 192
+from seesay.records import Batch, Box, Picture, Turn
 
 
 class SeesayPredictor:
@@ -62,7 +60,7 @@ class SeesayPredictor:
             CapabilityError: a model that says nothing, or no more than short answers to questions.
         """
         self._able("answer", "says nothing by itself")
-        if any(self._is_bare(prompt) for prompt in prompts):
+        if any(self.is_bare(prompt) for prompt in prompts):
             self._able("caption", f"says answers of up to {SLOTS} words, and no caption")
         answers: list[Answer] = []
         for start in range(0, len(prompts), self.most_rows):
@@ -107,7 +105,7 @@ class SeesayPredictor:
             raise LengthError(what, fix="give one or the other")
         each = self.most_rows
         made = [self._embed_pictures(images[i : i + each]) for i in range(0, len(images), each)]
-        made += [self._embed_texts(texts[i : i + each]) for i in range(0, len(texts), each)]
+        made += [self.embed_texts(texts[i : i + each]) for i in range(0, len(texts), each)]
         return torch.cat(made).float().cpu().numpy()
 
     def match(self, images: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
@@ -131,8 +129,27 @@ class SeesayPredictor:
     def _match(self, images: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
         self.model.eval()
         prompts = [Prompt((picture,), ()) for picture in images]
-        scores = [own[0] for own in self._by_match(prompts, [[text] for text in texts])]
+        scores = [own[0] for own in choosing.by_match(self, prompts, [[text] for text in texts])]
         return torch.tensor(scores, dtype=torch.double).sigmoid().numpy()
+
+    def locate(self, prompts: Sequence[Prompt]) -> list[Box | None]:
+        """Where in its picture each prompt's answer is, in thousandths of the picture.
+
+        Told by the head for boxes before a word is said; None where not one picture is shown.
+
+        Raises:
+            CapabilityError: a model without such a head.
+        """
+        self._able("locate", "has no head for boxes (model.box_head)")
+        boxes: list[Box | None] = []
+        for start in range(0, len(prompts), self.most_rows):
+            boxes += self._locate(prompts[start : start + self.most_rows], start)
+        return boxes
+
+    @property
+    def can(self) -> tuple[str, ...]:
+        """What the model can do, by name."""
+        return self.model.can
 
     def _able(self, what: str, else_: str) -> None:
         if what not in self.model.can:
@@ -152,14 +169,15 @@ class SeesayPredictor:
             return self.model.centre(vectors)
 
     @torch.inference_mode()
-    def _embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Texts as vectors of unit length (M, E), at most `most_rows` at once."""
         assert isinstance(self.model, Embedder)
         self.model.eval()
-        tokens_Mt, real_Mt = self._claims(texts)
+        tokens_Mt, real_Mt = self.claims(texts)
         with self.autocast():
             return self.model.embed_texts(tokens_Mt, real_Mt, fused=self.fused)
 
-    def _claims(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def claims(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Texts as tokens (M, t), and which of them are not padding."""
         claims = [torch.from_numpy(self.text.claim(words).copy()) for words in texts]
         longest = max(claims, key=len, default=())
@@ -179,30 +197,55 @@ class SeesayPredictor:
 
     @torch.inference_mode()
     def _answer(self, prompts: Sequence[Prompt], offset: int) -> list[Answer]:
-        self.model.eval()
-        documents = [self._document(self._asked(prompt)) for prompt in prompts]
-        for prompt, document in zip(prompts, documents, strict=True):
-            self._check_length(len(document) + 1, prompt, "shorten the question")
-        pictures = Pictures(self, prompts)
-        rows = [
-            self._row(pictures.of(i), (document,), f"prompt {offset + i}")
-            for i, document in enumerate(documents)
-        ]
-        batch, seen = self._collate(rows).to(self.device), pictures.seen(range(len(rows)))
+        batch, pictures = self._batch(prompts, offset)
+        every = range(len(prompts))
         with self.autocast():
             if isinstance(self.model, Speaker) and "caption" in self.model.can:
-                made = self._generate(self.model, batch, seen, offset)
+                made = self._generate(self.model, batch, pictures.seen(every), offset)
             else:
-                made = self._fill(batch, pictures.context(range(len(rows))))
+                made = self._fill(batch, pictures.context(every))
         said = [self.text.read(g.tokens) for g in made]
         return [
             Answer(turn.text, g.log_probabilities, turn.reasoning)
             for turn, g in zip(said, made, strict=True)
         ]
 
+    @torch.inference_mode()
+    def _locate(self, prompts: Sequence[Prompt], offset: int) -> list[Box | None]:
+        batch, pictures = self._batch(prompts, offset)
+        about_BT = torch.zeros_like(batch.tokens_BT, dtype=torch.bool)
+        last_B1 = (batch.groups_BT >= 0).sum(dim=1, keepdim=True) - 1
+        with self.autocast():
+            said: Said = self.model(
+                batch.tokens_BT,
+                pictures=batch.pictures_NCHW,
+                **batch.layout,
+                seen=pictures.seen(range(len(prompts))),
+                select=about_BT,
+                about=about_BT.scatter(1, last_B1, True),
+                fused=self.fused,
+            )
+        assert said.boxes is not None
+        found = (SCALE * sides(said.boxes).clamp(0, 1)).tolist()
+        single = (len(prompt.images) == 1 for prompt in prompts)
+        return [Box(*own) if one else None for own, one in zip(found, single, strict=True)]
+
+    def _batch(self, prompts: Sequence[Prompt], offset: int) -> tuple[Batch, Pictures]:
+        """Prompts up to where their answers begin, a row each, and their pictures."""
+        self.model.eval()
+        documents = [self.document(self.asked(prompt)) for prompt in prompts]
+        for prompt, document in zip(prompts, documents, strict=True):
+            self.check_length(len(document) + 1, prompt, "shorten the question")
+        pictures = Pictures(self, prompts)
+        rows = [
+            self.row(pictures.of(i), (document,), f"prompt {offset + i}")
+            for i, document in enumerate(documents)
+        ]
+        return self.collate(rows).to(self.device), pictures
+
     def _fill(self, batch: Batch, context: Context) -> list[generate.Generated]:
         """Answers whose words are all filled in at once, up to their end."""
-        log_BkY = self._slots(batch, context)
+        log_BkY = self.slots(batch, context)
         log_BkY = log_BkY.index_fill(2, torch.tensor(self._unsaid, device=self.device), -torch.inf)
         logs_Bk, said_Bk = log_BkY.max(dim=2)
         made = []
@@ -215,7 +258,7 @@ class SeesayPredictor:
             )
         return made
 
-    def _slots(self, batch: Batch, context: Context) -> torch.Tensor:
+    def slots(self, batch: Batch, context: Context) -> torch.Tensor:
         """Log-probabilities of every word at each slot of each row's answer (B, k, Y)."""
         assert isinstance(self.model, Reader) and self.text.mask is not None
         asked = Asked.of(
@@ -270,133 +313,8 @@ class SeesayPredictor:
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
     ) -> list[np.ndarray]:
         self.model.eval()
-        scores: list[Sequence[float]] = [[] for _ in prompts]
-        for way, several in self._ways(prompts).items():
-            some = [prompts[i] for i in several], [options[i] for i in several]
-            for i, own in zip(several, way(*some), strict=True):
-                scores[i] = own
+        scores = choosing.weigh(self, prompts, options)
         return [torch.tensor(own, dtype=torch.double).softmax(0).numpy() for own in scores]
-
-    def _ways(self, prompts: Sequence[Prompt]) -> dict[_Way, list[int]]:
-        """How each prompt's options are weighed."""
-        ways: dict[_Way, list[int]] = {}
-        can = self.model.can
-        for i, prompt in enumerate(prompts):
-            way = self._by_slots if "fill" in can else self._by_space
-            statement = self._is_bare(prompt)
-            if "caption" in can:
-                way = self._by_words
-            elif statement and "embed" in can:
-                way = self._by_space
-            if statement and "match" in can:
-                way = self._by_match
-            ways.setdefault(way, []).append(i)
-        return ways
-
-    def _by_match(
-        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
-        """Whether each option is true of the pictures: log p(true) / p(false)."""
-        assert isinstance(self.model, Matcher)
-        pictures = Pictures(self, prompts)
-        pairs = [(i, option) for i, own in enumerate(options) for option in own]
-        scores: list[float] = []
-        for start in range(0, len(pairs), self.most_rows):
-            some = pairs[start : start + self.most_rows]
-            tokens_Mt, real_Mt = self._claims([option for _, option in some])
-            with self.autocast():
-                context = pictures.context([i for i, _ in some])
-                scores += self.model.match(tokens_Mt, real_Mt, context, fused=self.fused).tolist()
-        return _apart(scores, options)
-
-    def _by_space(
-        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
-        """How alike the pictures and "question option" are in the common space."""
-        assert isinstance(self.model, Embedder)
-        pictures = Pictures(self, prompts, connect=False)
-        asked = [" ".join(turn.text for turn in self._asked(prompt)) for prompt in prompts]
-        texts = [f"{q} {o}".strip() for q, own in zip(asked, options, strict=True) for o in own]
-        owner = [i for i, own in enumerate(options) for _ in own]
-        with self.autocast():
-            seen_BE = self.model.embed_pictures(pictures.context(range(len(prompts))))
-            parts = range(0, len(texts), self.most_rows)
-            said_ME = torch.cat(
-                [self._embed_texts(texts[start : start + self.most_rows]) for start in parts]
-            )
-            scores_BM = self.model.similarity(seen_BE, said_ME)
-        owner_M = torch.tensor([owner], device=scores_BM.device)
-        return _apart(scores_BM.gather(0, owner_M)[0].tolist(), options)
-
-    def _by_slots(
-        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
-        """The sum of log-probabilities of each option's words, filled in all at once."""
-        pictures = Pictures(self, prompts)
-        documents = [self._document(self._asked(prompt)) for prompt in prompts]
-        rows = [
-            Row(pictures.of(i), (document,), f"prompt {i}") for i, document in enumerate(documents)
-        ]
-        batch, context = self._collate(rows).to(self.device), pictures.context(range(len(rows)))
-        with self.autocast():
-            log_BkY = self._slots(batch, context).double()
-        scores = []
-        for log_kY, own in zip(log_BkY, options, strict=True):
-            # A longer option is cut: no more of it can be filled in.
-            words = [torch.from_numpy(self.text.claim(o)[1:].copy())[: len(log_kY)] for o in own]
-            scores.append([float(log_kY[torch.arange(len(w)), w].sum()) for w in words])
-        return scores
-
-    def _by_words(
-        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
-        """The sum of log-probabilities of each option's words, one after another."""
-        pictures = Pictures(self, prompts)
-        owners, rows = [], []
-        for i, (prompt, own) in enumerate(zip(prompts, options, strict=True)):
-            for documents in self._option_rows(prompt, own):
-                owners.append(i)
-                shown = pictures.of(i, documents=len(documents))
-                rows.append(self._row(shown, documents, f"prompt {i}"))
-        sums: list[list[float]] = [[] for _ in prompts]
-        for start in range(0, len(rows), self.most_rows):
-            part = slice(start, start + self.most_rows)
-            counts = [len(row.documents) for row in rows[part]]
-            scored = self._score(rows[part], pictures.seen(owners[part], documents=counts))
-            for owner, logs in zip(owners[part], scored, strict=True):
-                sums[owner] += logs
-        return sums
-
-    def _option_rows(self, prompt: Prompt, options: Sequence[str]) -> list[tuple[Document, ...]]:
-        """The options' documents, several a row."""
-        asked = self._asked(prompt)
-        documents = [self._document((*asked, Turn("assistant", option))) for option in options]
-        for document in documents:
-            self._check_length(document.num_inputs, prompt, "shorten the question or the option")
-        lengths = [document.num_inputs for document in documents]
-        rows = split(lengths, room=max(*lengths, OPTION_TOKENS))
-        return [tuple(documents[i] for i in row) for row in rows]
-
-    def _score(self, rows: Sequence[Row], seen: torch.Tensor) -> list[list[float]]:
-        """Of each row, the sum of log-probabilities of each document's learned tokens."""
-        batch = self._collate(rows).to(self.device)
-        place_BT = batch.targets_BT >= 0
-        with self.autocast():
-            logits_MY = self.model(
-                batch.tokens_BT,
-                pictures=batch.pictures_NCHW,
-                **batch.layout,
-                seen=seen,
-                select=place_BT,
-                fused=self.fused,
-            )
-        log_MY = logits_MY.float().log_softmax(dim=-1)
-        log_M = log_MY.gather(1, batch.targets_BT[place_BT][:, None])[:, 0].double()
-        sums_BN = log_M.new_zeros(len(rows), 1 + max(len(row.documents) for row in rows))
-        sums_BN.index_put_(
-            (place_BT.nonzero()[:, 0], batch.documents_BT[place_BT]), log_M, accumulate=True
-        )
-        return [s[1 : 1 + len(r.documents)].tolist() for s, r in zip(sums_BN, rows, strict=True)]
 
     def pixels(self, picture: Picture) -> np.ndarray:
         """A picture at the size the model takes it in: (H, W, 3), uint8, not yet cut into tiles."""
@@ -411,14 +329,16 @@ class SeesayPredictor:
         """Whether it reads pictures that are shown inside a conversation."""
         return self.fit.interleaved
 
-    def _document(self, turns: Sequence[Turn]) -> Document:
+    def document(self, turns: Sequence[Turn]) -> Document:
+        """A conversation as tokens, without its pictures in front."""
         return self.fit.document(self.text, turns)
 
-    def _is_bare(self, prompt: Prompt) -> bool:
+    def is_bare(self, prompt: Prompt) -> bool:
         """Whether nothing is asked: a caption is wanted, or whether an option is true."""
-        return not any(turn.text for turn in self._asked(prompt))
+        return not any(turn.text for turn in self.asked(prompt))
 
-    def _asked(self, prompt: Prompt) -> tuple[Turn, ...]:
+    def asked(self, prompt: Prompt) -> tuple[Turn, ...]:
+        """A prompt's turns, the last one the user's; an empty one where there are none."""
         turns = prompt.turns or (Turn("user", ""),)
         if turns[-1].role != "user":
             raise DataError(
@@ -433,7 +353,8 @@ class SeesayPredictor:
             )
         return turns
 
-    def _check_length(self, tokens: int, prompt: Prompt, fix: str) -> None:
+    def check_length(self, tokens: int, prompt: Prompt, fix: str) -> None:
+        """See that a document of so many tokens fits the model's context with its pictures."""
         pictures = len(prompt.images) * self.fit.each
         inside = self.fit.inside(prompt.turns)
         text_tokens = tokens - inside * self.fit.each
@@ -448,13 +369,14 @@ class SeesayPredictor:
                 fix=fix,
             )
 
-    def _row(self, pixels: np.ndarray, documents: Sequence[Document], origin: str) -> Row:
+    def row(self, pixels: np.ndarray, documents: Sequence[Document], origin: str) -> Row:
         """A row of documents, with pictures before them or in each."""
         mark, pictures = self.text.picture, len(pixels) * self.fit.picture_tokens // self.fit.each
         shown = tuple(self.fit.shown(d, pictures, picture_token=mark) for d in documents)
         return Row(pixels, shown, origin, instructed=self.fit.instructed)
 
-    def _collate(self, rows: Sequence[Row]) -> Batch:
+    def collate(self, rows: Sequence[Row]) -> Batch:
+        """Rows as one batch."""
         return collate(
             rows,
             picture_token=self.text.picture,
@@ -467,9 +389,3 @@ class SeesayPredictor:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
-
-
-def _apart(scores: Sequence[float], options: Sequence[Sequence[str]]) -> list[list[float]]:
-    """Scores of all options, one after another, by whose they are."""
-    left = iter(scores)
-    return [[next(left) for _ in own] for own in options]

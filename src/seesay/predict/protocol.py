@@ -57,6 +57,25 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class Locator(Predictor, Protocol):
+    """A predictor that may also say where: it does where `locate` is among what it `can`."""
+
+    @property
+    def can(self) -> Sequence[str]:
+        """What it can do, by name."""
+        ...
+
+    def locate(self, prompts: Sequence[Prompt]) -> list[Box | None]:
+        """For each prompt, the box of what it asks for in its picture, in thousandths of that; None
+        where there is none.
+
+        Raises:
+            CapabilityError: it cannot, naming what it can.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Decoding:
     """How answers are decoded: greedily unless `temperature` or `beams` say otherwise.

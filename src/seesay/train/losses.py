@@ -38,6 +38,8 @@ class Step:
     def __init__(self, run: "Run", batch: Batch, model: Model) -> None:
         self.run, self.batch, self.model = run, batch, model
         self.fused, self.facts = run.fused, {}
+        # (K, 4), where the answers are that `about` marks: told with the words.
+        self.boxes: Tensor | None = None
 
     @cached_property
     def patches(self) -> Tensor:
@@ -81,6 +83,15 @@ class Step:
             self.run, self.model, claims.pictures, claims.texts, claims.pairs, self.opinion
         )
 
+    @cached_property
+    def about(self) -> Tensor:
+        """Where it is known what an answer is about, or where it is, (B, T)."""
+        batch = self.batch
+        about_BT = located(batch)
+        if batch.about_BTAO is not None:
+            about_BT = about_BT | (batch.about_BTAO >= 0).any(dim=(2, 3))
+        return about_BT
+
     @property
     def opinion(self) -> Vectors | None:
         """Where a teacher sees the pictures and texts, if it is asked that."""
@@ -97,6 +108,13 @@ class Step:
         """The same batch as the teacher sees it; to be asked without gradients."""
         assert self.run.teacher is not None
         return Step(self.run, self.batch, self.run.teacher.model)
+
+
+def located(batch: Batch) -> Tensor:
+    """Where the box of an answer is known, (B, T)."""
+    if batch.boxes_BT4 is None:
+        return torch.zeros_like(batch.targets_BT, dtype=torch.bool)
+    return ~batch.boxes_BT4.isnan().any(dim=2)
 
 
 class Claims:
@@ -179,24 +197,22 @@ def caption(step: Step) -> Tensor:
     """The next word of what the assistant says; and, where asked for, what it is about."""
     batch, settings = step.batch, step.run.recipe.train
     select_BT = batch.targets_BT >= 0
-    about_BT = torch.zeros_like(select_BT)
-    if batch.about_BTAO is not None:
-        about_BT = (batch.about_BTAO >= 0).any(dim=(2, 3))
     said: Said = step.model(
         batch.tokens_BT,
         pictures=batch.pictures_NCHW,
         **batch.layout,
         seen=step.seen,
         select=select_BT,
-        about=about_BT,
+        about=step.about,
         fused=step.fused,
     )
+    step.boxes = said.boxes
     loss = objectives.caption(said.words, batch.targets_BT[select_BT])
     if said.objects is not None and batch.about_BTAO is not None and settings.object_weight:
         parts = step.run.recipe.model
         loss = loss + settings.object_weight * objectives.attributes(
             rearrange(said.objects, "M (O C) -> M O C", O=parts.num_objects),
-            batch.about_BTAO[about_BT],
+            batch.about_BTAO[step.about],
             classes=parts.object_classes,
         )
     return loss
@@ -344,6 +360,14 @@ def patches(step: Step) -> Tensor:
     )
 
 
+def boxes(step: Step) -> Tensor:
+    """Where answers are that are in one place of the picture (`train.box_weight`)."""
+    true_BT4, said_K4 = step.batch.boxes_BT4, step.boxes
+    assert true_BT4 is not None and said_K4 is not None  # `caption` comes first.
+    known_BT = located(step.batch)
+    return objectives.box_regression(said_K4[known_BT[step.about]], true_BT4[known_BT])
+
+
 # name -> (what it computes, what a family must be able to do)
 OBJECTIVES: dict[str, tuple[Callable[[Step], Tensor], str]] = {
     "caption": (caption, "caption"),
@@ -394,7 +418,8 @@ def weighed(
     return torch.stack([parts[name] * (weights[name] * shares[name]) for name in parts]).sum()
 
 
-_TABLE = {name: loss for name, (loss, _) in OBJECTIVES.items()} | {"patches": patches}
+_TABLE = {name: loss for name, (loss, _) in OBJECTIVES.items()}
+_TABLE |= {"patches": patches, "boxes": boxes}
 
 
 def weights_of(run: "Run", batch: Batch) -> dict[str, float]:
@@ -412,6 +437,8 @@ def weights_of(run: "Run", batch: Batch) -> dict[str, float]:
             weights |= together
     if settings.patch_weight and batch.labels_NAP is not None and run.recipe.model.patch_classes:
         weights["patches"] = settings.patch_weight
+    if settings.box_weight and asks("boxes", batch):
+        weights["boxes"] = settings.box_weight
     if not weights:
         raise RecipeError(
             f"a batch of {len(batch.tokens_BT)} rows holds nothing that "
@@ -426,6 +453,8 @@ def asks(name: str, batch: Batch) -> bool:
     """Whether a batch holds what an objective learns from."""
     if name == "patches":
         return batch.labels_NAP is not None
+    if name == "boxes":
+        return bool(located(batch).any())
     if name in SPOKEN:
         return bool((batch.targets_BT >= 0).any())
     if name not in CLAIMED:

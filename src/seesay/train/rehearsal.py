@@ -31,8 +31,8 @@ from seesay.config import Recipe
 from seesay.data.text import learn
 from seesay.model import adapt, families
 from seesay.model.contract import Model
-from seesay.records import Batch, Example, Origin, Turn
-from seesay.train import optim, self_distillation, setup, teacher
+from seesay.records import Batch, Box, Example, Origin, Turn
+from seesay.train import losses, optim, self_distillation, setup, teacher
 from seesay.train.counting import Counted, counted
 from seesay.train.loop import Run
 from seesay.train.losses import loss_of
@@ -213,12 +213,21 @@ class Rehearsal:
         size = (len(batch.pictures_NCHW), 3, *self.recipe.model.vision.size)
         with self.fake, self.device:
             pictures = torch.empty(size, dtype=torch.uint8)
-        return replace(batch.to(self.device), pictures_NCHW=pictures)
+        return replace(_boxed(batch).to(self.device), pictures_NCHW=pictures)
 
     def _imitating(self) -> "Imitation":
         own = [value for model in (self.model, *self._teachers) for value in _own(model)]
         long = self.recipe.data.row_tokens > LONG
         return Imitation(self.fake, known=own, long=long)
+
+
+def _boxed(batch: Batch) -> Batch:
+    """The batch with a box in each row, where boxes are learned and by chance none was drawn."""
+    if batch.boxes_BT4 is None or losses.asks("boxes", batch):
+        return batch
+    first_B11 = (batch.targets_BT >= 0).int().argmax(dim=1)[:, None, None]
+    whole = batch.boxes_BT4.scatter(1, first_B11.expand(-1, -1, 4), 0.5)
+    return replace(batch, boxes_BT4=whole)
 
 
 def _own(model: Model) -> list[Tensor]:
@@ -245,7 +254,9 @@ def _examples(path: str, row_tokens: int) -> list[Example]:
         return []
     pixel = np.zeros((*DRAWN, 3), np.uint8)
     turns = (Turn("user", ""), Turn("assistant", "a " * row_tokens))
-    return [Example((pixel,), turns, Origin(path), task="caption")]
+    # Where a box is learned too, it has one.
+    box = Box(0, 0, DRAWN[1], DRAWN[0])
+    return [Example((pixel,), turns, Origin(path), task="caption", boxes=(box,))]
 
 
 class Imitation(TorchDispatchMode):

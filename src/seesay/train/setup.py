@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from seesay import machine
-from seesay.config import DataConfig, Recipe, SourceConfig
+from seesay.config import DataConfig, Recipe, SourceConfig, StageConfig
+from seesay.data import boxes
 from seesay.data import sources as files
 from seesay.data.augment import Augment
 from seesay.data.shots import ShotRows
@@ -24,6 +25,8 @@ from seesay.train.parts import Parts
 
 # Drawn pictures whose texts a tokenizer is trained on: every word comes up many times.
 SCENES_READ = 2000
+# Kinds of drawn questions whose answers are in one place of the picture.
+LOCATED = ("ground", "refer")
 
 
 def prepare(
@@ -50,6 +53,7 @@ def prepare(
     ranks = parallel.join()
     torch.manual_seed(recipe.train.seed)
     given = list(examples) if examples is not None else read(recipe.data)
+    _check_boxes(recipe, given)
     text = text or init.text(recipe) or teacher.text(recipe) or learn_text(recipe, given)
     given_fit = fit(recipe)
     place = machine.device(device)
@@ -95,6 +99,7 @@ def fit(recipe: Recipe) -> Fit:
         tiles=recipe.data.grid,
         patches=patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
         about=_taught(recipe, "object"),
+        located=bool(recipe.train.box_weight),
         spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
         claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
         instructed=families.instructed(recipe.model),
@@ -133,6 +138,45 @@ def _taught(recipe: Recipe, kind: str) -> bool:
             fix=f"write num_objects = {scenes.MOST_ABOUT}",
         )
     return True
+
+
+def _check_boxes(recipe: Recipe, given: Sequence[Sequence[Example]]) -> None:
+    """See that there are boxes to learn, told beside words, and that they stay where they are."""
+    weight, data = recipe.train.box_weight, recipe.data
+    if not weight:
+        return
+    if "caption" not in recipe.train.objectives:
+        raise RecipeError(
+            f"box_weight is {weight}, but boxes are told where answers begin, and no answers are "
+            "learned",
+            where="train.box_weight",
+            fix="set it to 0, or learn by 'caption' too (train.objectives)",
+        )
+    if data.fit != "stretch":
+        raise RecipeError(
+            f"'{data.fit}' moves what is in a picture, and the boxes of answers would stay",
+            where="data.fit",
+            fix="write fit = 'stretch'",
+        )
+    pairs = zip(data.sources, given, strict=True)
+    if not any(_has_boxes(*pair, data.stages) for pair in pairs):
+        raise RecipeError(
+            "no source says where its answers are: questions of drawn pictures of the kinds "
+            f"{' and '.join(LOCATED)} do, and answers that are boxes",
+            where="train.box_weight",
+            fix="set it to 0, or add the source `scenes` with kinds = {ground = 1}",
+        )
+
+
+def _has_boxes(
+    source: SourceConfig, examples: Sequence[Example], stages: Sequence[StageConfig]
+) -> bool:
+    if source.path != "scenes":
+        return any(boxes.sides(example) for example in examples)
+    # Where no kinds are named, all but `ground` are asked.
+    kinds = [source.kinds, *(stage.kinds for stage in stages if stage.kinds is not None)]
+    asked = any(own is None or any(own.get(kind) for kind in LOCATED) for own in kinds)
+    return asked and source.pictures
 
 
 def _check_drawn(recipe: Recipe) -> None:

@@ -53,6 +53,11 @@ _AXES: tuple[tuple[str, tuple[Axis | None, ...]], ...] = (
     ("fill_head.transform.bias", (TEXT,)),
     ("patch_head.weight", (None, VISION)),
     ("object_head.weight", (None, TEXT)),
+    ("box_head.hidden.0.weight", (TEXT, TEXT)),
+    ("box_head.hidden.0.bias", (TEXT,)),
+    ("box_head.hidden.2.weight", (TEXT, TEXT)),
+    ("box_head.hidden.2.bias", (TEXT,)),
+    ("box_head.head.weight", (None, TEXT)),
 )
 
 
