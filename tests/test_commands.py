@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import tiny
 import torch
 from train import runs
 
@@ -22,31 +23,7 @@ from seesay import cli, machine
 from seesay.model import checkpoint
 from seesay.train import history, parallel, setup
 
-RECIPE = """\
-# The smallest model there is.
-[model.vision]
-image_size = 16
-width = 16
-depth = 1
-num_heads = 2
-stem_widths = [8, 8]
-stem_residuals = [0, 0]
-[model.text]
-width = 16
-depth = 1
-num_heads = 2
-context = 96
-[data]
-row_tokens = 96
-vocabulary = 320
-workers = 0
-[train]
-batch = 4
-steps = 2
-preflight = 1
-check_memory = false
-log_every = 1
-"""
+RECIPE = f"# The smallest model there is.\n{tiny.RECIPE}steps = 2\npreflight = 1\n"
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 from typing import get_args
 
 import pytest
+import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
@@ -36,29 +37,7 @@ from seesay.scenes import world
 from seesay.train import auto, history, rehearsal
 from seesay.train.estimate import Estimate
 
-SMALL = """\
-[model.vision]
-image_size = 16
-width = 16
-depth = 1
-num_heads = 2
-stem_widths = [8, 8]
-stem_residuals = [0, 0]
-[model.text]
-width = 16
-depth = 1
-num_heads = 2
-context = 96
-[data]
-row_tokens = 96
-vocabulary = 320
-workers = 0
-[train]
-batch = 4
-preflight = 0
-check_memory = false
-log_every = 1
-"""
+SMALL = f"{tiny.RECIPE}preflight = 0\n"
 RECIPES = {
     "teller": SMALL,
     "dual": 'base = "teller"\nmodel = {family = "dual", space = 16}\n'

@@ -14,6 +14,30 @@ from seesay.model import checkpoint, families, golden
 from seesay.model.contract import Model
 from seesay.records import Turn
 
+# The smallest recipe there is, for runs of whole commands; its last table is [train].
+RECIPE = """\
+[model.vision]
+image_size = 16
+width = 16
+depth = 1
+num_heads = 2
+stem_widths = [8, 8]
+stem_residuals = [0, 0]
+[model.text]
+width = 16
+depth = 1
+num_heads = 2
+context = 96
+[data]
+row_tokens = 96
+vocabulary = 320
+workers = 0
+[train]
+batch = 4
+check_memory = false
+log_every = 1
+"""
+
 WORDS = ("what colour is it ?", "red", "green", "a small ring left of a large star .", "two", "yes")
 
 
