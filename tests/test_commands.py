@@ -176,6 +176,15 @@ def test_runs_are_numbered_where_no_folder_is_given(tmp_path, folder, recipe, se
     assert checkpoint.find("runs/002").name == "00000002"
 
 
+def test_a_run_need_not_be_measured(tmp_path, folder, recipe, seesay):
+    out = tmp_path / "run"
+    asked = ("train", "--data", folder, "--recipe", recipe, "--out", out, "--no-eval")
+    assert seesay(*asked, "--quiet") == ""
+    assert checkpoint.find(out) and not (out / "eval.json").exists()
+    assert seesay("train", "--resume", "--out", out, "--quiet", "--json")
+    assert (out / "eval.json").exists()
+
+
 def test_a_folder_with_a_run_is_not_overwritten(trained, folder, recipe, seesay):
     before = runs.state(trained)
     said = seesay("train", "--data", folder, "--recipe", recipe, "--out", trained, code=2)

@@ -33,6 +33,7 @@ def train(
     columns: list[str] | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     seed: int | None = None,
+    no_eval: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> int | None:
@@ -56,6 +57,7 @@ def train(
             --columns answer=label. Repeat for each.
         set_: Override one recipe value, as a.b=c. Repeat for each.
         seed: Seed of weights, data order and sampling.
+        no_eval: Do not measure the model when it is trained.
         json: Print the scores as one JSON object on standard output.
         quiet: No progress on standard error, only warnings and errors.
     """
@@ -79,7 +81,7 @@ def train(
     tell = silent if quiet or not parallel.talks() else say
     if not resume:
         table = init.inherit(table, say=tell)
-    return _run(table, out, resume=resume, json=json, quiet=quiet, say=tell)
+    return _run(table, out, resume=resume, measured=not no_eval, json=json, quiet=quiet, say=tell)
 
 
 def _run(
@@ -87,6 +89,7 @@ def _run(
     out: Path,
     *,
     resume: bool,
+    measured: bool,
     json: bool,
     quiet: bool,
     say: Callable[[str], None],
@@ -115,6 +118,8 @@ def _run(
         if parallel.talks():
             say_how_to_resume(out)
         return 130
+    if not measured:
+        return None
     if not families.words(plan.model):
         held = [example for example in held if example.task == "classify"] if known else []
     if run.ranks.first and held:
