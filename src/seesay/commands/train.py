@@ -73,6 +73,8 @@ def train(
     out = out or _fresh(Path("runs"))
     table = _resumed(out) if resume else _begun(out, recipe)
     table = with_options(table, data=data, dev=dev, columns=columns)
+    if minutes is not None and steps is None:
+        table.get("train", {}).pop("steps", None)  # What is asked here counts, not the recipe's.
     settings = {"minutes": minutes, "steps": steps, "seed": seed}
     given = [f"train.{key}={value}" for key, value in settings.items() if value is not None]
     if from_ is not None:
