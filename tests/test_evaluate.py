@@ -234,6 +234,19 @@ def test_as_dict_is_plain():
     assert result.command == "seesay eval x"
 
 
+def test_what_shows_no_picture_has_no_control_without_one():
+    told = [replace(e, images=()) for e in questions(6)]
+
+    class Reading(Looking):
+        def answer(self, prompts):
+            assert all(p.images == () and p.boxes == () for p in prompts)
+            return [Answer("yes") for _ in prompts]
+
+    made = evaluate(Reading(), told)
+    assert made.scores["answers"].value == 0.5
+    assert made.controls.keys() == {"answers_question"}
+
+
 def test_merging_sets_with_suffixes():
     seen = evaluate(Looking(), questions(), command="a")
     new = evaluate(Constant(), questions(6), suffix="held_out", command="b")

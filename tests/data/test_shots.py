@@ -178,3 +178,19 @@ def test_a_step_is_the_same_whatever_was_read_before(rows):
         for name in ("tokens_BT", "targets_BT", "documents_BT", "pictures_NCHW"):
             assert (getattr(one, name) == getattr(other, name)).all()
         assert one.origins == other.origins
+
+
+# Told.
+
+
+def test_shots_can_be_told_instead_of_shown():
+    source = {"objects": (1, 2), "pictures": False, "told": True, "shots": (2, 2)}
+    bound, plain = SourceConfig(**source, bind=1.0), SourceConfig(**source)
+    for row in (drawn(each).row(3, None) for each in (bound, plain)):
+        assert len(row.pictures) == 0 and row.labels is None
+        (said,) = words(row)
+        # What is to be seen, before each of three questions or requests.
+        assert said.count(" background\n") == 3 and TEXT.picture not in row.documents[0].tokens
+    told = scenes.told(scenes.bound(WORLD, 0, shots=2, resolution=16))
+    assert told.images == () and all(shot.images == () for shot in told.shots)
+    assert all("background" in e.turns[0].text for e in (told, *told.shots))

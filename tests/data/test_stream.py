@@ -9,6 +9,7 @@ import pytest
 import tiny
 import torch
 from data import layouts
+from pydantic import ValidationError
 
 from seesay import scenes
 from seesay.config import DataConfig, SourceConfig, StageConfig
@@ -541,6 +542,20 @@ def test_a_stage_may_leave_out_what_answers_are_about():
 
 def world() -> scenes.World:
     return scenes.World(seed=0, objects=SOURCE.objects)
+
+
+def test_scenes_can_be_told_instead_of_shown():
+    source = replace(SOURCE, pictures=False, told=True)
+    row = drawn(source, fit=replace(FIT, row_tokens=400)).row(3, None)
+    seen = drawn(fit=replace(FIT, row_tokens=400)).row(3, None)
+    assert len(row.pictures) == 0 and len(row.documents) == len(seen.documents) > 1
+    for told, plain in zip(row.documents, seen.documents, strict=True):
+        said, asked = (TEXT.decode(each.tokens.tolist()) for each in (told, plain))
+        assert " background" in said and " background\n" not in asked
+        # The answers are the same.
+        assert said.split("</think>")[-1][-8:] == asked.split("</think>")[-1][-8:]
+    with pytest.raises(ValidationError, match="only scenes are told, and in place of"):
+        SourceConfig(told=True)
 
 
 def test_a_stage_without_words_is_pictures_alone():

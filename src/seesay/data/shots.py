@@ -68,6 +68,10 @@ class ShotRows:
         count = int(random.integers(low, high + 1))
         drawn = self._drawn if isinstance(self.plain, SceneRows) else self._read
         examples = drawn(index, count, random, stage) if count else []
+        if self.config.told:
+            from seesay import scenes
+
+            examples = [scenes.told(e, language=self.config.language) for e in examples]
         made = self._fitting(examples, index)
         return self.plain.row(index, stage) if made is None else made
 
@@ -100,10 +104,11 @@ class ShotRows:
     def _pixels(self, example: Example) -> np.ndarray:
         if isinstance(self.plain, FileRows):
             return self.plain.pictures(example)
-        return self.fit.pixels(example.images[0])[None]
+        several = [self.fit.pixels(picture) for picture in example.images]
+        return np.stack(several) if several else np.zeros((0, *self.fit.whole, 3), np.uint8)
 
     def _labels(self, examples: Sequence[Example]) -> np.ndarray | None:
-        if isinstance(self.plain, FileRows) or not self.fit.patches:
+        if isinstance(self.plain, FileRows) or not self.fit.patches or self.config.told:
             return None
         several = [self.plain.labels(example) for example in examples]
         return np.concatenate([labels for labels in several if labels is not None])

@@ -95,12 +95,16 @@ def classes(
 
 
 def told(example: Example, *, language: str = "en") -> Example:
-    """The same without the picture: its conversation begins with every object's look and place."""
+    """The same without the picture: its conversation begins with every object's look and place.
+
+    So do those of its shots.
+    """
     assert isinstance(example.scene, Scene)
     words = caption(View(example.scene), "detail", Random(0), words=tongue(language))
     first, *others = example.turns
     begun = replace(first, text=f"{words}\n{first.text}".strip())
-    return replace(example, images=(), turns=(begun, *others))
+    shots = tuple(told(shot, language=language) for shot in example.shots)
+    return replace(example, images=(), turns=(begun, *others), shots=shots)
 
 
 def regions(example: Example) -> tuple[Box, ...]:
