@@ -2,8 +2,8 @@
 
     python bench/bootstrap.py runs/blip --pictures 500 --noise 0.5
 
-Half of the pictures are given another one's caption; the run weeds them and says new ones. Whether a
-caption that is left is right is known, for the pictures are drawn.
+Half of the pictures are given another one's caption; the run weeds them and says new ones. Whether
+a caption that is left is right is known, for the pictures are drawn.
 """
 
 import argparse
