@@ -6,6 +6,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Tests run in as many processes as there are cores, each file in one.
+ACROSS := --numprocesses auto --maxprocesses 8 --dist loadfile
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
@@ -28,7 +30,7 @@ demo: $(STAMP) ## Train a model from nothing, measure it, show it (minutes)
 	$(BIN)/seesay demo $(ARGS)
 
 test: $(STAMP) ## Run the quick tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(ACROSS) $(ARGS)
 
 test-slow: $(STAMP) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -29,7 +29,8 @@ settings.register_profile(
 )
 settings.load_profile("seesay")
 
-torch.set_num_threads(cores())
+# What several processes run at once shares the cores (`make test`).
+torch.set_num_threads(max(1, cores() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
 
 @pytest.fixture(autouse=True)
