@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from PIL import Image
 from train import runs
@@ -13,19 +14,12 @@ from train import runs
 from seesay import cli, machine, scenes
 from seesay.train import auto, setup
 
-RECIPE = """\
+RECIPE = f"""\
 # The smallest model without words.
 [model]
 family = "vision"
 pool = "class"
-[model.vision]
-image_size = 16
-class_token = true
-width = 16
-depth = 1
-num_heads = 2
-stem_widths = [8, 8]
-stem_residuals = [0, 0]
+{tiny.VISION}class_token = true
 [model.head]
 width = 16
 bottleneck = 8
@@ -37,8 +31,8 @@ workers = 0
 batch = 4
 steps = 2
 log_every = 1
-objectives = { self_distill = 1 }
-self_distill = { locals = 2 }
+objectives.self_distill = 1
+self_distill.locals = 2
 """
 SCENES = '[[data.sources]]\npath = "scenes"\nobjects = [1, 2]\n'
 

@@ -14,8 +14,9 @@ from seesay.model import checkpoint, families, golden
 from seesay.model.contract import Model
 from seesay.records import Turn
 
-# The smallest recipe there is, for runs of whole commands; its last table is [train].
-RECIPE = """\
+# The smallest vision side, and the smallest recipe there is, for runs of whole commands; its last
+# table is [train].
+VISION = """\
 [model.vision]
 image_size = 16
 width = 16
@@ -23,7 +24,9 @@ depth = 1
 num_heads = 2
 stem_widths = [8, 8]
 stem_residuals = [0, 0]
-[model.text]
+"""
+RECIPE = f"""\
+{VISION}[model.text]
 width = 16
 depth = 1
 num_heads = 2
