@@ -141,6 +141,8 @@ def test_a_value_of_the_wrong_kind_or_out_of_range_is_an_error_at_its_key(assign
     (["model.text.num_kv_heads=3"], "num_heads is 4, which num_kv_heads, 3, does not divide"),
     (["model.text.width=12"], "rotary positions turn pairs, but a head is 3 wide"),
     (["model.vision.stem_widths=[8,16]"], "2 stem_widths but 3 stem_residuals: give one each"),
+    (["model.vision.kind=regions", "model.vision.stem=patch", "model.vision.crop=4",
+      "model.vision.patch=8"], "crop is 4, but a patch is 8 wide"),
     (["model.vision.kind=resnet", "model.vision.stem_residuals=[1,0,1]"],
      "only the first may be 0"),
     (["data.sources=[{objects=[4,3]}]"], "data.sources.0: objects must not fall: 4, 3"),

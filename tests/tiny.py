@@ -90,7 +90,7 @@ def fit(settings: config.Recipe) -> Fit:
         size=settings.model.vision.size,
         picture_tokens=families.picture_tokens(settings.model),
         row_tokens=settings.data.row_tokens,
-        instructed=families.instructed(settings.model),
+        instructed=settings.model.connector.instructed,
         regions=settings.model.vision.regions,
     )
 

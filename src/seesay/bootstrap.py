@@ -19,7 +19,7 @@ from seesay import writing
 from seesay.data import decode
 from seesay.errors import DataError
 from seesay.predict import Answer, Prompt
-from seesay.records import Example, Picture
+from seesay.records import Example, Picture, identity
 
 TABLE = "captions.jsonl"
 Progress = Callable[[int, int], None]
@@ -107,8 +107,7 @@ def _by_picture(examples: Sequence[Example]) -> list[list[Example]]:
     groups: dict[object, list[Example]] = defaultdict(list)
     for example in examples:
         if example.task == "caption" and len(example.images) == 1:
-            picture = example.images[0]
-            groups[id(picture) if isinstance(picture, np.ndarray) else picture].append(example)
+            groups[identity(example.images[0])].append(example)
     if not groups:
         raise DataError(
             f"none of {len(examples)} examples is a caption of one picture",
@@ -133,8 +132,7 @@ def write(pairs: Iterator[Pair], folder: Path, *, threshold: float = 0.5) -> Cou
         with (unfinished / TABLE).open("w", encoding="utf-8") as table:
             for pair in pairs:
                 kind = "made" if pair.made else "given"
-                # Arrays are told apart by their places in memory, which their owner holds.
-                key = id(pair.picture) if isinstance(pair.picture, np.ndarray) else pair.picture
+                key = identity(pair.picture)
                 seen.add(key)
                 count[kind] += 1
                 if pair.match < threshold:

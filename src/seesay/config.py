@@ -98,6 +98,9 @@ class VisionConfig:
         if self.kind == "resnet" and 0 in self.stem_residuals[1:]:
             raise ValueError("a resnet's stage without a block cannot halve the grid: of "
                              "stem_residuals, only the first may be 0")  # fmt: skip
+        if self.kind == "regions" and self.stem == "patch" and self.crop < self.patch:
+            raise ValueError(f"crop is {self.crop}, but a patch is {self.patch} wide: what is cut "
+                             "out must hold one")  # fmt: skip
         return self
 
 

@@ -5,7 +5,7 @@ C H W colour channels, height and width in pixels, P patches, V vision width, Q 
 the connector, K heads, L layers, Y vocabulary.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,14 @@ from torch import Tensor
 
 # A picture on disk, its encoded bytes, or its pixels (H, W, 3; uint8; RGB).
 Picture = Path | bytes | np.ndarray
+
+
+def identity(picture: Picture) -> Hashable:
+    """What is equal for one picture: a file's name, the encoded bytes, or the very array.
+
+    Arrays are told apart by their places in memory, which whoever asks must hold.
+    """
+    return id(picture) if isinstance(picture, np.ndarray) else picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,7 @@ def test_fill_passes_over_what_does_not_fit():
 
 
 def test_what_an_answer_is_about_stands_where_its_first_word_is_predicted():
-    one, two = np.array([[3, -1], [5, -1]]), np.array([[0, 1], [2, 4]])
+    one, two = np.array([[[3, -1], [5, -1]]]), np.array([[[0, 1], [2, 4]]])
     asked = (document([5, 6, 7, 8], [0, 0, 1, 1]), document([9, 7], [0, 1]))
     batch = packed(
         Row(pictures(1), asked[:1]), Row(pictures(1), asked, about=(one, two)), Row(pictures(1), ())
@@ -244,11 +244,18 @@ def test_what_an_answer_is_about_stands_where_its_first_word_is_predicted():
     assert places == [[1, PICTURE_TOKENS + 1], [1, PICTURE_TOKENS + 3]]
     assert [batch.targets_BT[b, t].item() for b, t in places] == [7, 7]
     for (b, t), about in zip(places, (one, two), strict=True):
-        assert batch.about_BTAO[b, t].tolist() == about.tolist()
+        assert batch.about_BTAO[b, t].tolist() == about[0].tolist()
     assert packed(Row(pictures(1), asked)).about_BTAO is None
     # Nothing to predict: nowhere to say what it is about, least of all at a picture.
     silent = packed(Row(pictures(1), (document([5, 6], [0, 0]),), about=(two,)))
     assert silent.about_BTAO is not None and (silent.about_BTAO == -1).all()
+    # Each answer of a conversation, as far as it goes.
+    talk = document([5, 6, 7, 8, 5, 9, 7, 8], [0, 0, 1, 1, 0, 0, 1, 1])
+    both = packed(Row(pictures(1), (talk,), about=(np.concatenate((one, two, one)),)))
+    assert both.about_BTAO is not None
+    known = (both.about_BTAO[0] >= 0).any(dim=(1, 2)).nonzero()[:, 0].tolist()
+    assert known == [PICTURE_TOKENS + 1, PICTURE_TOKENS + 5]
+    assert both.about_BTAO[0, known].tolist() == np.concatenate((one, two)).tolist()
 
 
 def test_where_answers_are_stands_where_their_first_words_are_predicted():

@@ -259,6 +259,16 @@ def test_documents_do_not_depend_on_those_before(text):
         assert one.learned.tolist() == other.learned.tolist()
 
 
+@BOTH
+def test_a_claim_too_long_is_cut_and_ends(text):
+    whole = text.claim("a small ring left of a large star .")
+    assert whole[-1] == text.end and np.array_equal(text.claim("red", limit=99), text.claim("red"))
+    for limit in range(2, len(whole)):
+        cut = text.claim("a small ring left of a large star .", limit=limit)
+        assert len(cut) == limit and cut[-1] == text.end
+        assert np.array_equal(cut[:-1], whole[: limit - 1])
+
+
 def test_nobody_can_write_into_a_document_others_share():
     document = BPE.encode([user("a"), assistant("b")])
     for array in (document.tokens, document.learned):

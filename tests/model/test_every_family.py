@@ -29,6 +29,8 @@ KINDS = {
     "clip": {"family": "dual", "pool": "class", "space": 8},
     "siglip": {"family": "dual", "contrast": "sigmoid", "causal": False, "space": 8},
     "vilt": {"family": "single", "connector": {"kind": "linear"}},
+    "vilt, places learned": {"family": "single", "connector": {"kind": "linear"},
+                             "text": {"positions": "learned"}},
     "vinvl": {"family": "single", "connector": {"kind": "linear"},
               "vision": {"kind": "regions", "crop": 8, "grid": 2}},
     "albef": {"family": "fusion", "fusion": "reader", "fusion_depth": 1, "causal": False},

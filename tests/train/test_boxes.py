@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from train import runs
+from train.test_chunks import gradients, near
 
 from seesay import config, objectives, predict
 from seesay.data import sources
@@ -17,8 +18,8 @@ from seesay.evaluate import evaluate
 from seesay.model import checkpoint
 from seesay.records import Box, Example, Origin, Turn
 from seesay.tasks.recast import recast
-from seesay.train import init, setup
-from seesay.train.losses import Step, loss_of, weights_of
+from seesay.train import chunks, init, setup
+from seesay.train.losses import Share, Step, asks, loss_of, weights_of
 
 MODEL = {"vision": {**runs.PATCHES, "depth": 2}, "text": {**runs.TEXT, "dropout": 0.0, "depth": 2},
          "connector": {"kind": "linear"}, "box_head": True}  # fmt: skip
@@ -90,10 +91,20 @@ def test_unknown_boxes_reach_neither_loss_nor_gradients(tmp_path):
 
 
 def test_chunks_of_which_some_have_no_box_learn_the_same_words(tmp_path, folder):
-    table = runs.table(folder, data=HERE, model=MODEL, box_weight=1.0, batch=4, steps=2, chunk=1)
+    """Rows of files have none here, drawn ones have: each chunk is of one kind."""
+    table = runs.table(folder, data=HERE, model=MODEL, box_weight=1.0, batch=4, chunk=1)
     table["data"]["sources"] = [{"path": str(folder)}, GROUND]
-    run = runs.train(tmp_path, config.recipe(table))
-    assert run.clock.step == 2
+    run = runs.prepare(tmp_path, config.recipe(table))
+    batch = run.stream[0, 0.0].to(run.device)
+    several = chunks.split(batch, 1, owners=Step(run, batch, run.model).owners)
+    assert {asks("boxes", chunk.batch) for chunk in several} == {True, False}
+    loss_of(run, replace(batch, boxes_BT4=None), run.model).backward()
+    wanted = gradients(run.model)
+    table["train"]["box_weight"] = 1e-9
+    run.recipe = config.recipe(table)
+    chunks.learn(run, batch, run.model, {}, Share())
+    found = {n: g for n, g in gradients(run.model).items() if not n.startswith("box_head")}
+    near(found, wanted, scale=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +113,7 @@ def test_chunks_of_which_some_have_no_box_learn_the_same_words(tmp_path, folder)
         ("folder", {}, "no source says where its answers are"),
         ({**GROUND, "kinds": {"count": 1.0}}, {}, "no source says where its answers are"),
         ({**GROUND, "pictures": False}, {}, "no source says where its answers are"),
+        ({**GROUND, "shots": (1, 2)}, {}, "no source says where its answers are"),
         (GROUND, {"objectives": {"contrastive": 1.0}}, "no answers are learned"),
     ],
 )
@@ -124,8 +136,8 @@ def test_boxes_are_weighed_by_a_head(tmp_path):
     with pytest.raises(RecipeError, match="box_weight weighs boxes told by a head"):
         runs.recipe(model={**MODEL, "box_head": False}, box_weight=1.0)
     # All kinds but one are asked where none is named: some have boxes.
-    run, batch = drawn(tmp_path, source=runs.SCENES, box_weight=1.0)
-    assert batch.boxes_BT4 is not None
+    run, _ = drawn(tmp_path, source=runs.SCENES, box_weight=1.0)
+    assert any(asks("boxes", run.stream[step, 0.0]) for step in range(20))
 
 
 def test_given_examples_with_boxes_of_their_own_are_enough(tmp_path):

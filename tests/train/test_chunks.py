@@ -88,7 +88,7 @@ def test_with_dropout_and_batch_norm_both_passes_are_one(tmp_path, folder):
     model = run.model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     torch.manual_seed(1)
-    several = chunks.split(batch, 3, picture_token=model.picture_token)
+    several = chunks.split(batch, 3, owners=losses.Step(run, batch, model).owners)
     claims = [losses.Step(run, chunk.batch, model).claims for chunk in several]
     pictures, texts = zip(*((c.pictures, c.texts) for c in claims), strict=True)
     pairs = losses.Step(run, batch, model).claims.pairs

@@ -9,7 +9,7 @@ from train import runs
 from seesay.data.collate import ROUND
 from seesay.data.order import Steps
 from seesay.train import history, preflight
-from seesay.train.losses import loss_of
+from seesay.train.losses import Step, loss_of
 
 HERE = {"workers": 0}
 RATES = {"learning_rate": 0.02, "adamw_learning_rate": 0.01}
@@ -79,7 +79,7 @@ def test_a_steps_arithmetic_is_counted(tmp_path, folder):
 
     run, batch = prepared(tmp_path, folder)
     preflight.check(run, batch, steps=1)
-    few = preflight.rows(batch, preflight.ROWS, run.text.picture)
+    few = preflight.rows(batch, preflight.ROWS, owners=Step(run, batch, run.model).owners)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         loss_of(run, few, run.model)
     forward = counter.get_total_flops()
@@ -92,7 +92,7 @@ def test_a_steps_arithmetic_is_counted(tmp_path, folder):
 
 def test_rows_keeps_the_first_with_their_pictures(tmp_path, folder):
     run, batch = prepared(tmp_path, folder, batch=8)
-    few = preflight.rows(batch, 3, run.text.picture)
+    few = preflight.rows(batch, 3, owners=Step(run, batch, run.model).owners)
     width = few.tokens_BT.shape[1]
     assert few.tokens_BT.shape[0] == len(few.pictures_NCHW) == len(few.origins) == 3
     assert width % ROUND == 0

@@ -104,7 +104,7 @@ def test_captions_in_chunks_are_those_of_the_whole_and_no_mask_leaks(tmp_path, m
     wanted = gradients(run.model)
     chunks.learn(run, batch, run.model, {}, Share())
     near(gradients(run.model), wanted, scale=1e-5)
-    few = preflight.rows(batch, 3, run.text.picture, instructed=run.model.instructed)
+    few = preflight.rows(batch, 3, owners=losses.Step(run, batch, run.model).owners)
     assert len(few.pictures_NCHW) == len(few.tokens_BT) == 3
     assert leaks(run, run.model, few) == []
 
@@ -112,6 +112,17 @@ def test_captions_in_chunks_are_those_of_the_whole_and_no_mask_leaks(tmp_path, m
 def test_matching_and_vectors_of_queries_do_not_leak(tmp_path):
     source = {"contrastive": 1.0, "matching": 1.0, "caption": 1.0}
     run, batch = prepared(tmp_path, "scenes", QUERIES, rows=4, chunk=0, objectives=source)
+    assert leaks(run, run.model, batch) == []
+
+
+def test_leaks_are_looked_for_among_words_where_there_are_more_queries(tmp_path):
+    wide = {**INSTRUCTED, "connector": {**INSTRUCTED["connector"], "queries": 30},
+            "text": {**INSTRUCTED["text"], "context": 256}}  # fmt: skip
+    settings = runs.recipe("scenes", model=wide, data={"workers": 0, "row_tokens": 256}, batch=2)
+    run = runs.prepare(tmp_path, settings)
+    batch = run.stream[0, 0.0]
+    lengths = (batch.documents_BT == 1).sum(dim=1) - 30
+    assert (lengths > 0).all() and (lengths < 30).all()
     assert leaks(run, run.model, batch) == []
 
 

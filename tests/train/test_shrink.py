@@ -60,6 +60,21 @@ def test_the_first_channels_and_heads_of_every_so_many_th_block(tmp_path, folder
     assert "  space: 8 of 12, the first" in said
 
 
+def test_convolutions_before_a_narrower_side_keep_their_channels(tmp_path, folder):
+    """All but the last norm, whose channels are the vision side's, are as wide as before."""
+    wide = {**LARGE, "vision": {**runs.VISION, "width": 32, "num_heads": 4, "depth": 1}}
+    plan = runs.recipe(folder, model=wide, data=HERE, **ASKED, steps=1)
+    out = runs.fit(runs.prepare(tmp_path / "wide", plan)).out
+    vision = {**wide["vision"], "width": 16, "num_heads": 2}
+    own = begun(tmp_path, folder, out, "leading", vision=vision).model.state_dict()
+    theirs = weights(out)
+    names = [name for name in own if "stem" in name]
+    assert any("norm.running_var" in name for name in names)
+    for name in names:
+        shape = tuple(slice(n) for n in own[name].shape)
+        assert torch.equal(own[name], theirs[name][shape]), name
+
+
 def test_the_largest_go_together(tmp_path, folder):
     """Of a model that is nought but for some channels and heads, nothing is lost but noughts."""
     plans = [runs.recipe(folder, model=model, data=HERE, **ASKED) for model in (LARGE, SAME_DEPTH)]

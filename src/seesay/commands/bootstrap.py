@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import pairs, print_json
+from seesay.commands.options import count_pictures, pairs, print_json
 
 
 def bootstrap(
@@ -58,9 +58,10 @@ def bootstrap(
     from seesay.commands import measure
 
     writing.check_free(out)
-    judge = predict.load(run, precision="auto")
-    drawing = predict.Decoding(temperature=temperature, top_p=top_p, seed=seed)
-    says = None if given_only else predict.load(captioner or run, decoding=drawing)
+    judge, says = predict.load(run, precision="auto"), None
+    if not given_only:
+        drawing = predict.Decoding(temperature=temperature, top_p=top_p, seed=seed)
+        says = predict.load(captioner or run, precision="auto", decoding=drawing)
     examples = measure.examples(
         data,
         columns=pairs(columns, option="--columns"),
@@ -75,7 +76,7 @@ def bootstrap(
         filter=judge,
         captioner=says,
         samples=samples,
-        progress=None if quiet or not sys.stderr.isatty() else _progress,
+        progress=None if quiet or not sys.stderr.isatty() else count_pictures,
     )
     counts = boot.write(made, out, threshold=threshold)
     if json:
@@ -86,7 +87,3 @@ def bootstrap(
     print(f"pictures:       {counts.pictures_left:,} of {counts.pictures:,} have one")
     print(f"train on them:  seesay train --data {out / boot.TABLE} --minutes 10")
 
-
-def _progress(done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\r{done} of {total} pictures", end=end, file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from seesay.commands.options import console, pairs, print_json
+from seesay.commands.options import console, count_pictures, pairs, print_json
 
 
 def check(
@@ -46,8 +46,7 @@ def check(
 
 def _progress(done: int, total: int) -> None:
     if done % 100 == 0 or done == total:
-        end = "\n" if done == total else ""
-        print(f"\r{done} of {total} pictures", end=end, file=sys.stderr, flush=True)
+        count_pictures(done, total)
 
 
 def _silent(done: int, total: int) -> None:

@@ -60,6 +60,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def count_pictures(done: int, total: int) -> None:
+    """Say on standard error how many pictures are done, in place of what was said before."""
+    end = "\n" if done == total else ""
+    print(f"\r{done} of {total} pictures", end=end, file=sys.stderr, flush=True)
+
+
 def silent(text: str) -> None:
     """`say`, where nothing is to be said."""
 

@@ -18,7 +18,7 @@ from seesay.data.report import Answers, Lengths, Report, Spread
 from seesay.data.sheet import sheet as draw_sheet
 from seesay.data.sources import Source, read
 from seesay.errors import PictureError
-from seesay.records import Example, Origin, Picture
+from seesay.records import Example, Origin, Picture, identity
 
 TOP = 10  # answers that are listed
 
@@ -165,7 +165,7 @@ def _decoded(examples: Sequence[Example], num_threads: int,
     uses: dict[Hashable, _Use] = {}
     for example in examples:
         for picture in example.images:
-            key, name = _identity(picture), _name(picture, example.origin)
+            key, name = identity(picture), _name(picture, example.origin)
             use = uses.setdefault(key, _Use(picture, example.origin, 0, set()))
             use.times += 1
             use.names.add(name)
@@ -179,10 +179,6 @@ def _decoded(examples: Sequence[Example], num_threads: int,
 
 def _name(picture: Picture, origin: Origin) -> str:
     return str(picture) if isinstance(picture, Path) else origin.file
-
-
-def _identity(picture: Picture) -> Hashable:
-    return id(picture) if isinstance(picture, np.ndarray) else picture
 
 
 def _look(use: _Use) -> _Seen:
@@ -226,7 +222,7 @@ def _contradictions(examples: Sequence[Example], pictures: Mapping[Hashable, _Se
     """The same question on the same picture with different answers."""
     said: dict[tuple[str, ...], dict[str, Origin]] = defaultdict(dict)
     for example in examples:
-        digests = [pictures[_identity(picture)].digest for picture in example.images]
+        digests = [pictures[identity(picture)].digest for picture in example.images]
         for question, answer in pairs(example):
             if question and all(digests):
                 said[(question, *digests)].setdefault(answer, example.origin)

@@ -26,12 +26,12 @@ class Row:
     """What shares one encoding of some pictures: their pixels (N, H, W, 3) and the documents.
 
     First come the pictures in front of all documents, then those shown inside each, in order.
-    `labels` are what is in each patch, (N, A, P), and `about` what the objects are that each
-    document's answer is about, (A, O) a document, where that is known. `claims` are texts to hold
-    against the pictures, as tokens, and `truths` whether each is true. `instructed`: none stands in
-    front, and each document begins with all of them, as `showing` puts them there. `boxes` are what
-    is looked at in each picture, (R, 4), as shares of it. `located` is where each document's last
-    answer is, (4,) a document, as `Batch` has it; NaN where that is not known.
+    `labels` are what is in each patch, (N, A, P), and `about` what the objects are that the answers
+    of each document are about, (K, A, O) for its K answers, where that is known. `claims` are texts
+    to hold against the pictures, as tokens, and `truths` whether each is true. `instructed`: none
+    stands in front, and each document begins with all of them, as `showing` puts them there.
+    `boxes` are what is looked at in each picture, (R, 4), as shares of it. `located` is where each
+    document's last answer is, (4,) a document, as `Batch` has it; NaN where that is not known.
     """
 
     pictures: np.ndarray
@@ -201,15 +201,14 @@ def _about(
     rows: Sequence[Row], documents_BT: np.ndarray, targets_BT: np.ndarray
 ) -> torch.Tensor | None:
     """What each answer is about, where its first word is to be predicted."""
-    shape = next((row.about[0].shape for row in rows if row.about), None)
+    shape = next((row.about[0].shape[1:] for row in rows if row.about), None)
     if shape is None:
         return None
     made = np.full((*documents_BT.shape, *shape), -1, np.int64)
     for b, row in enumerate(rows):
         for number, about in enumerate(row.about or (), start=1):
-            spoken = (documents_BT[b] == number) & (targets_BT[b] >= 0)
-            if spoken.any():
-                made[b, spoken.argmax()] = about
+            begins = _answers((documents_BT[b] == number) & (targets_BT[b] >= 0))
+            made[b, begins] = about[: len(begins)]
     return torch.from_numpy(made)
 
 
@@ -217,15 +216,17 @@ def _located(
     rows: Sequence[Row], documents_BT: np.ndarray, targets_BT: np.ndarray
 ) -> torch.Tensor | None:
     """Where each document's last answer is, where that answer's first word is to be predicted."""
-    if all(row.located is None for row in rows):
-        return None
     made = np.full((*documents_BT.shape, 4), np.nan, np.float32)
     for b, row in enumerate(rows):
         for number, located in enumerate(row.located or (), start=1):
-            spoken = (documents_BT[b] == number) & (targets_BT[b] >= 0)
-            begins = np.diff(spoken.astype(np.int8), prepend=0) == 1
-            made[b, begins.nonzero()[0][-1:]] = located
-    return torch.from_numpy(made)
+            begins = _answers((documents_BT[b] == number) & (targets_BT[b] >= 0))
+            made[b, begins[-1:]] = located
+    return None if np.isnan(made).all() else torch.from_numpy(made)
+
+
+def _answers(spoken_T: np.ndarray) -> np.ndarray:
+    """Where each answer begins, of all places whose next word is to be said."""
+    return (np.diff(spoken_T.astype(np.int8), prepend=0) == 1).nonzero()[0]
 
 
 def _lay(

@@ -94,8 +94,8 @@ class ShotRows:
                         map(self._pixels, examples[first:]), changes[first:], strict=True
                     )
                 ]
-                labels = self._labels(examples[first:])
-                return Row(np.concatenate(shown), (document,), str(whole.origin), labels)
+                labels, about = self._labels(examples[first:]), self._about(examples[first:])
+                return Row(np.concatenate(shown), (document,), str(whole.origin), labels, about)
         return None
 
     def _told(self, turns: Sequence[Turn]) -> Sequence[Turn]:
@@ -112,6 +112,13 @@ class ShotRows:
             return None
         several = [self.plain.labels(example) for example in examples]
         return np.concatenate([labels for labels in several if labels is not None])
+
+    def _about(self, examples: Sequence[Example]) -> tuple[np.ndarray] | None:
+        from seesay import scenes
+
+        if isinstance(self.plain, FileRows) or not self.fit.about:
+            return None
+        return (np.stack([scenes.about(e.scene, e.objects) for e in examples]),)
 
     def _read(
         self, index: int, count: int, random: np.random.Generator, stage: StageConfig | None

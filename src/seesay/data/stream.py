@@ -162,23 +162,23 @@ class SceneRows:
         made = scenes.claims(
             world, index, rules.claims, wrong=rules.wrong, caption_styles=rules.caption_styles
         )
-        return claims(made, self.text)
+        return claims(made, self.text, limit=self.fit.row_tokens)
 
     def _row(self, examples: Sequence[Example], *, about: bool = False) -> Row:
         from seesay import scenes
 
         origin, room, shown = str(examples[0].origin), self.fit.room, int(self.config.pictures)
-        spoken = [e for e in examples if e.turns]
-        if self.config.told:
-            spoken = [scenes.told(e, language=self.config.language) for e in spoken]
-        turns = [e.turns if self.config.reasoning else straight(e.turns) for e in spoken]
+        asked = self._asked([e for e in examples if e.turns])
         mark = self.text.picture
+        turns = [[turn for e in several for turn in e.turns] for several in asked]
         documents = [
             self.fit.shown(self.text.encode(s, limit=room, where=origin), shown, picture_token=mark)
             for s in turns
         ]
         kept = fill(documents, room=self.fit.shared(1))
-        objects = [scenes.about(spoken[i].scene, spoken[i].objects) for i in kept if about]
+        objects = [
+            np.stack([scenes.about(e.scene, e.objects) for e in asked[i]]) for i in kept if about
+        ]
         # As they are drawn, unless the model takes in oblong pictures.
         pixels = self.fit.pixels(examples[0].images[0])
         labels = self.labels(examples[0]) if shown else None
@@ -190,10 +190,27 @@ class SceneRows:
             tuple(objects) or None,
             instructed=self.fit.instructed,
             boxes=self._boxes(examples[0])[:shown] if self.fit.regions else None,
-            located=tuple(located(spoken[i], documents[i]) for i in kept)
+            located=tuple(located(asked[i][-1], documents[i]) for i in kept)
             if self.fit.located and shown
             else None,
         )
+
+    def _asked(self, spoken: Sequence[Example]) -> list[list[Example]]:
+        """The examples of each document: one, or all that fit behind the picture told in words."""
+        if not self.config.reasoning:
+            spoken = [replace(e, turns=straight(e.turns)) for e in spoken]
+        if not (self.config.told and spoken):
+            return [[e] for e in spoken]
+        from seesay import scenes
+
+        # Any of them may be the first.
+        first = (spoken[0].origin.row or 0) % len(spoken)
+        spoken = [*spoken[first:], *spoken[:first]]
+        talk = [scenes.told(spoken[0], language=self.config.language), *spoken[1:]]
+        lengths = [len(self.text.encode(e.turns)) for e in talk]
+        # Of its last turn's last token alone nothing is read.
+        taken, *_ = split(lengths, room=max(self.fit.shared(1) + 1, lengths[0]))
+        return [[talk[i] for i in taken]]
 
     def _boxes(self, example: Example) -> tuple[np.ndarray, ...]:
         from seesay import scenes
@@ -307,7 +324,8 @@ class FileRows:
         )
         # What is said among pictures is not said of all of them.
         spoken = changed if self.fit.claimed and not inside else ()
-        return replace(made, **claims([each for e in spoken for each in claimed_by(e)], self.text))
+        said = [each for e in spoken for each in claimed_by(e)]
+        return replace(made, **claims(said, self.text, limit=self.fit.row_tokens))
 
     def _located(
         self, examples: Sequence[Example], documents: Sequence[Document], change: Change
@@ -333,10 +351,10 @@ class FileRows:
         return pixels
 
 
-def claims(said: Sequence[tuple[str, bool]], text: Text) -> dict[str, tuple]:
+def claims(said: Sequence[tuple[str, bool]], text: Text, *, limit: int) -> dict[str, tuple]:
     """Texts and whether they are true, as a row holds them."""
     return {
-        "claims": tuple(text.claim(words) for words, _ in said),
+        "claims": tuple(text.claim(words, limit=limit) for words, _ in said),
         "truths": tuple(true for _, true in said),
     }
 
@@ -364,9 +382,9 @@ def greyed(row: Row) -> Row:
     return replace(row, pictures=pictures, labels=labels)
 
 
-def straight(turns: Sequence[Turn]) -> list[Turn]:
+def straight(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Turns that answer without reasoning."""
-    return [replace(turn, reasoning="") if turn.reasoning else turn for turn in turns]
+    return tuple(replace(turn, reasoning="") if turn.reasoning else turn for turn in turns)
 
 
 def staged(source: SourceConfig, stage: StageConfig) -> SourceConfig:

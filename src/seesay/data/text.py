@@ -222,9 +222,15 @@ class Text:
             kept.setflags(write=False)  # Whoever asks for these turns gets the same arrays.
         return Document(tokens, learned, sum(len(turn.pictures) for turn in turns))
 
-    def claim(self, words: str) -> np.ndarray:
-        """A text to hold against pictures, as tokens: what the assistant would say, and its end."""
-        return self._cached((Turn("assistant", words),)).tokens
+    def claim(self, words: str, *, limit: int | None = None) -> np.ndarray:
+        """A text to hold against pictures, as tokens: what the assistant would say, and its end.
+
+        Of one longer than `limit`, as many tokens as there is room for, and the end.
+        """
+        tokens = self._cached((Turn("assistant", words),)).tokens
+        if limit is None or len(tokens) <= limit:
+            return tokens
+        return np.append(tokens[: limit - 1], self.end)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Tokens as text, without special tokens."""

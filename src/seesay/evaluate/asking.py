@@ -143,16 +143,14 @@ class Asker:
     ) -> Prompt:
         """What is asked of one example, behind its shots where the model reads such."""
         example = self.test.examples[i]
-        pictures = (instead or {}).get(self.test.groups[i], example.images)
-        # Another picture's boxes would tell of things that are not there.
-        boxes = regions(example) if pictures is example.images else ()
-        example = replace(example, images=pictures)
+        own = example.images
+        example = replace(example, images=(instead or {}).get(self.test.groups[i], own))
         if change is not None:
             example = change(example, i, seed=self.test.seed)
         if self.way in ("answer", "choose"):
             example = conversation(example)
-        # Nor are there any of what a control, or shots, have put there.
-        boxes = boxes if example.images is pictures else ()
+        # Other pictures' things are not where these are: those of a control, or of shots.
+        boxes = regions(example) if example.images is own else ()
         return Prompt(example.images, self.test.task.prompt(example), boxes)
 
     def _said(self, prompts: Sequence[Prompt], index: Sequence[int]) -> list[Reply]:

@@ -164,8 +164,8 @@ class Speaker(Model):
         logits = self.text.logits(told.at(select))
         if about is None:
             return logits
-        about_KD, heads = told.at(about), (self.object_head, self.box_head)
-        return Said(logits, *(None if head is None else head(about_KD) for head in heads))
+        heads = (self.object_head, self.box_head)
+        return Said(logits, *(None if head is None else head(told.at(about)) for head in heads))
 
     def decode(
         self,

@@ -106,11 +106,6 @@ def words(config: ModelConfig) -> bool:
     return _family(config).words
 
 
-def instructed(config: ModelConfig) -> bool:
-    """Whether each document of a row begins with the row's pictures, or they stand before all."""
-    return config.family == "prefix" and config.connector.instructed
-
-
 def _family(config: ModelConfig) -> Family:
     if config.family not in FAMILIES:
         raise RecipeError(

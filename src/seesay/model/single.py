@@ -61,6 +61,8 @@ class Single(Reader):
         # Patches stand before the words, wherever padding ends: the first at -1, the next at -2.
         length, places_L = tokens.shape[1], torch.arange(x_MLD.shape[1], device=tokens.device)
         places_L = places_L.where(places_L < length, length - 1 - places_L)
+        if self.text.positions is not None:
+            places_L = places_L.clamp(min=0)  # A table has none before its first.
         positions = places_L.expand(len(tokens), -1)
         h_MLD = self.text(
             x_MLD,

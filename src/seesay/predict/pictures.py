@@ -16,7 +16,7 @@ from seesay.errors import LengthError
 from seesay.model.regions import there
 from seesay.model.rows import Context
 from seesay.predict.protocol import Prompt
-from seesay.records import Box, Picture
+from seesay.records import Box, Picture, identity
 
 if TYPE_CHECKING:
     from seesay.predict.native import SeesayPredictor
@@ -111,6 +111,6 @@ def _shares(fit: Fit, picture: Picture, boxes: Sequence[Box]) -> np.ndarray:
 
 
 def _key(each: Looked) -> Any:
-    """What is equal for one picture: a file's name, the encoded bytes, or the very array."""
+    """What is equal for one picture with one choice of boxes."""
     picture, boxes = each
-    return id(picture) if isinstance(picture, np.ndarray) else picture, boxes
+    return identity(picture), boxes

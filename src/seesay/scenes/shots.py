@@ -49,6 +49,7 @@ def bound(world: World, index: int, *, shots: int = 4, resolution: int = 64) -> 
             options=names,
             labels={"kind": "bind", "bound": ATTRIBUTES[attribute]},
             scene=scene,
+            objects=(0,),
         )
         for k, side in enumerate(which)
         for scene in (_lone(world, index, k, values[side], ATTRIBUTES[attribute]),)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from seesay.model.contract import Model
-from seesay.model.rows import owners
 from seesay.records import Batch
 from seesay.train import losses
 from seesay.train.contrast import Pairs, Vectors, joined, narrowed
@@ -62,12 +61,7 @@ def learn(
     """
     weights = losses.weights_of(run, batch)
     together = {name: weights.pop(name) * share.rows for name in CONTRASTED if name in weights}
-    chunks = split(
-        batch,
-        run.recipe.train.chunk,
-        picture_token=model.picture_token,
-        instructed=model.instructed,
-    )
+    chunks = split(batch, run.recipe.train.chunk, owners=Step(run, batch, model).owners)
     total, looked, wanted = torch.zeros((), device=run.device), [], []
     if together:
         looked = _look(run, chunks, model)
@@ -90,23 +84,14 @@ def learn(
     return total
 
 
-def split(
-    batch: Batch, size: int, *, picture_token: int, instructed: bool = False
-) -> list[Chunk]:
-    """A batch in chunks of so many rows; `instructed` where each document shows its row's pictures.
-    """
-    rows, pictures = len(batch.tokens_BT), len(batch.pictures_NCHW)
-    owner = owners(
-        batch.tokens_BT,
-        picture_token=picture_token,
-        pictures=pictures,
-        instructed=batch.documents_BT if instructed else None,
-    )
+def split(batch: Batch, size: int, *, owners: Tensor) -> list[Chunk]:
+    """A batch in chunks of so many rows; `owners`: the row of each picture, (N,)."""
+    rows = len(batch.tokens_BT)
     targets = int((batch.targets_BT >= 0).sum())
     made = []
     for start in range(0, rows, size):
         end = min(start + size, rows)
-        own = slice(int((owner < start).sum()), int((owner < end).sum()))
+        own = slice(int((owners < start).sum()), int((owners < end).sum()))
         part = batch.rows(slice(start, end), width=batch.tokens_BT.shape[1], pictures=own)
         alike = len(part.tokens_BT) / rows
         words = int((part.targets_BT >= 0).sum()) / targets if targets else alike

@@ -32,3 +32,9 @@ def counted(counts: Mapping[str, Mapping[object, int]]) -> dict[str, int]:
         for name, by_kind in counts.items()
         if name.startswith(start)
     }
+
+
+def seeing(model: Model, flops: Mapping[str, int]) -> int:
+    """Of operations by part, those of seeing pictures."""
+    sides = [part for part in (model.vision, model.connector) if part is not None]
+    return sum(flops.get(name, 0) for name, part in model.named_modules() if part in sides)

@@ -17,6 +17,7 @@ from seesay.errors import RecipeError
 from seesay.model.blocks import Block
 from seesay.model.qformer import QueryBlock
 from seesay.train import preflight, setup
+from seesay.train.counting import seeing
 from seesay.train.rehearsal import Look, Rehearsal, Step
 
 # Rows of the step that is rehearsed; a larger batch takes as much more as it has more rows.
@@ -181,7 +182,7 @@ class Estimate:
         seeing = self._seeing
         picture = seeing // max(1, look.pictures)
         position = (look.flops[""] - seeing) // look.positions
-        fit = setup.fit(self.recipe)
+        fit = setup.fit(self.recipe, self.rehearsal.model)
         answer = picture + position * (fit.picture_tokens + ASKED + SAID)
         return Arithmetic(step, picture, position, answer)
 
@@ -204,10 +205,7 @@ class Estimate:
     @property
     def _seeing(self) -> int:
         """Operations of seeing one row's pictures."""
-        model = self.rehearsal.model
-        sides = [part for part in (model.vision, model.connector) if part is not None]
-        names = [name for name, part in model.named_modules() if part in sides]
-        return sum(self.look.flops.get(name, 0) for name in names)
+        return seeing(self.rehearsal.model, self.look.flops)
 
     def speed(self, *, share: float | None = None) -> Speed:
         """What a step takes here; `share` where it was measured."""

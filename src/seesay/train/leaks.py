@@ -48,7 +48,7 @@ def _of_speaker(run: "Run", model: Speaker, batch: Batch) -> list[str]:
         )
 
     plain_BTY, found = logits(batch), []
-    for row, place in _places(batch):
+    for row, place in _places(batch, mark=run.text.picture):
         moved_BT = _moved(logits(_with_other_word(run, batch, row, place)), plain_BTY)
         # Pictures that a question has a say in stand before it.
         ahead = model.instructed or bool(getattr(model, "prefix_lm", False))
@@ -62,12 +62,13 @@ def _of_speaker(run: "Run", model: Speaker, batch: Batch) -> list[str]:
     return found
 
 
-def _places(batch: Batch) -> list[tuple[int, int]]:
+def _places(batch: Batch, *, mark: int) -> list[tuple[int, int]]:
     """Of each row, the place of a word in the midst of its first and of its last document."""
     made = []
     for row, documents_T in enumerate(batch.documents_BT):
+        words_T = batch.tokens_BT[row] != mark
         for document in {1, int(documents_T.max())} - {0, -1}:
-            places = (documents_T == document).nonzero()[:, 0]
+            places = ((documents_T == document) & words_T).nonzero()[:, 0]
             if len(places):
                 made.append((row, int(places[len(places) // 2])))
     return made

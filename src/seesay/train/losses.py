@@ -38,8 +38,6 @@ class Step:
     def __init__(self, run: "Run", batch: Batch, model: Model) -> None:
         self.run, self.batch, self.model = run, batch, model
         self.fused, self.facts = run.fused, {}
-        # (K, 4), where the answers are that `about` marks: told with the words.
-        self.boxes: Tensor | None = None
 
     @cached_property
     def patches(self) -> Tensor:
@@ -81,6 +79,19 @@ class Step:
         claims = self.claims
         return contrast(
             self.run, self.model, claims.pictures, claims.texts, claims.pairs, self.opinion
+        )
+
+    @cached_property
+    def said(self) -> Said:
+        """Scores of the words to be said, and what is told of what they are about."""
+        return self.model(
+            self.batch.tokens_BT,
+            pictures=self.batch.pictures_NCHW,
+            **self.batch.layout,
+            seen=self.seen,
+            select=self.batch.targets_BT >= 0,
+            about=self.about,
+            fused=self.fused,
         )
 
     @cached_property
@@ -195,19 +206,8 @@ def _gathered(pictures: Tensor) -> Tensor:
 
 def caption(step: Step) -> Tensor:
     """The next word of what the assistant says; and, where asked for, what it is about."""
-    batch, settings = step.batch, step.run.recipe.train
-    select_BT = batch.targets_BT >= 0
-    said: Said = step.model(
-        batch.tokens_BT,
-        pictures=batch.pictures_NCHW,
-        **batch.layout,
-        seen=step.seen,
-        select=select_BT,
-        about=step.about,
-        fused=step.fused,
-    )
-    step.boxes = said.boxes
-    loss = objectives.caption(said.words, batch.targets_BT[select_BT])
+    batch, said, settings = step.batch, step.said, step.run.recipe.train
+    loss = objectives.caption(said.words, batch.targets_BT[batch.targets_BT >= 0])
     if said.objects is not None and batch.about_BTAO is not None and settings.object_weight:
         parts = step.run.recipe.model
         loss = loss + settings.object_weight * objectives.attributes(
@@ -362,8 +362,8 @@ def patches(step: Step) -> Tensor:
 
 def boxes(step: Step) -> Tensor:
     """Where answers are that are in one place of the picture (`train.box_weight`)."""
-    true_BT4, said_K4 = step.batch.boxes_BT4, step.boxes
-    assert true_BT4 is not None and said_K4 is not None  # `caption` comes first.
+    true_BT4, said_K4 = step.batch.boxes_BT4, step.said.boxes
+    assert true_BT4 is not None and said_K4 is not None
     known_BT = located(step.batch)
     return objectives.box_regression(said_K4[known_BT[step.about]], true_BT4[known_BT])
 

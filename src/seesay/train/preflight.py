@@ -4,16 +4,16 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from seesay.data.collate import ROUND
 from seesay.model.contract import Model
-from seesay.model.rows import owners
 from seesay.records import Batch
 from seesay.train import optim
-from seesay.train.counting import Counted, counted
+from seesay.train.counting import Counted, counted, seeing
 from seesay.train.leaks import leaks
-from seesay.train.losses import loss_of
+from seesay.train.losses import Step, loss_of
 from seesay.train.parts import Parts
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     learned, both into `run.facts`. The run's own weights and
     random state stay as they were.
     """
-    instructed = run.model.instructed
-    few = rows(batch, ROWS, run.text.picture, instructed=instructed).to(run.device)
+    few = rows(batch, ROWS, owners=Step(run, batch, run.model).owners).to(run.device)
     model = copy.deepcopy(run.model).train()
     losses: list[float] = []
     devices = [run.device] if run.device.type == "cuda" else []
@@ -68,27 +67,20 @@ def arithmetic(run: "Run", batch: Batch, model: Model) -> dict[str, float]:
     with forward:
         Counted(run, batch, model)()
     by_part = counted(forward.get_flop_counts())
-    looking = sum(by_part.get(part, 0) for part in ("vision", "towers.vision", "connector"))
     total = whole.get_total_flops()
-    seeing = total * looking / max(1, forward.get_total_flops())
+    share = seeing(model, by_part) / max(1, forward.get_total_flops())
     pictures, positions = len(batch.pictures_NCHW), batch.tokens_BT.numel()
     return {
-        "flops_per_picture": seeing / max(1, pictures),
-        "flops_per_position": (total - seeing) / positions,
+        "flops_per_picture": total * share / max(1, pictures),
+        "flops_per_position": total * (1 - share) / positions,
     }
 
 
-def rows(batch: Batch, count: int, picture_token: int, *, instructed: bool = False) -> Batch:
-    """The first rows of a batch, with their pictures, padding cut."""
+def rows(batch: Batch, count: int, *, owners: Tensor) -> Batch:
+    """The first rows of a batch, with their pictures, padding cut; `owners`: each picture's row."""
     longest = 1 + int((batch.groups_BT[:count] >= 0).any(dim=0).nonzero().max())
     width = min(batch.tokens_BT.shape[1], -(-longest // ROUND) * ROUND)
-    row_N = owners(
-        batch.tokens_BT,
-        picture_token=picture_token,
-        pictures=len(batch.pictures_NCHW),
-        instructed=batch.documents_BT if instructed else None,
-    )
-    pictures = int((row_N < count).sum())
+    pictures = int((owners < count).sum())
     return batch.rows(slice(count), width=width, pictures=slice(pictures))
 
 

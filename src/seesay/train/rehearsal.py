@@ -32,7 +32,7 @@ from seesay.data.text import learn
 from seesay.model import adapt, families
 from seesay.model.contract import Model
 from seesay.records import Batch, Box, Example, Origin, Turn
-from seesay.train import losses, optim, self_distillation, setup, teacher
+from seesay.train import optim, self_distillation, setup, teacher
 from seesay.train.counting import Counted, counted
 from seesay.train.loop import Run
 from seesay.train.losses import loss_of
@@ -113,9 +113,7 @@ class Rehearsal:
             self.model = adapt.apply(self._built(recipe), recipe.train.tune)
             Parts(self.model, recipe.train)  # What it freezes needs no gradient.
             self.teacher = teacher.rehearsed(recipe, self._built)
-            self.self_teacher = self_distillation.begin(
-                self.model, recipe, twin=self._built(recipe)
-            )
+            self.self_teacher = self_distillation.begin(self.model, recipe, build=self._built)
 
     def _built(self, recipe: Recipe) -> Model:
         shape = {"vocabulary": self.vocabulary, "picture_token": self.text.picture}
@@ -189,8 +187,7 @@ class Rehearsal:
             # What changes pictures and words at random changes no shape.
             data=replace(self.recipe.data, flip=False, turn=False, recolour=False, shift=0),
         )
-        reads = self.model.interleaves
-        fit = replace(setup.fit(recipe), size=DRAWN, interleaved=reads)
+        fit = replace(setup.fit(recipe, self.model), size=DRAWN)
         examples = [_examples(source.path, fit.row_tokens) for source in recipe.data.sources]
         stream = setup.stream(recipe, examples, self.text, fit, Ranks())
         fused = recipe.train.fused
@@ -213,7 +210,9 @@ class Rehearsal:
         size = (len(batch.pictures_NCHW), 3, *self.recipe.model.vision.size)
         with self.fake, self.device:
             pictures = torch.empty(size, dtype=torch.uint8)
-        return replace(_boxed(batch).to(self.device), pictures_NCHW=pictures)
+        if self.recipe.train.box_weight:
+            batch = _boxed(batch)
+        return replace(batch.to(self.device), pictures_NCHW=pictures)
 
     def _imitating(self) -> "Imitation":
         own = [value for model in (self.model, *self._teachers) for value in _own(model)]
@@ -222,12 +221,12 @@ class Rehearsal:
 
 
 def _boxed(batch: Batch) -> Batch:
-    """The batch with a box in each row, where boxes are learned and by chance none was drawn."""
-    if batch.boxes_BT4 is None or losses.asks("boxes", batch):
+    """The batch with a box in each row, where by chance none was drawn."""
+    if batch.boxes_BT4 is not None:
         return batch
     first_B11 = (batch.targets_BT >= 0).int().argmax(dim=1)[:, None, None]
-    whole = batch.boxes_BT4.scatter(1, first_B11.expand(-1, -1, 4), 0.5)
-    return replace(batch, boxes_BT4=whole)
+    none_BT4 = torch.full((*batch.targets_BT.shape, 4), math.nan)
+    return replace(batch, boxes_BT4=none_BT4.scatter(1, first_B11.expand(-1, -1, 4), 0.5))
 
 
 def _own(model: Model) -> list[Tensor]:

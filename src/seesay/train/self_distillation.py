@@ -6,7 +6,7 @@ prototypes.
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -174,9 +174,9 @@ def told(aims_MK: Tensor) -> dict[str, Tensor]:
 
 
 def begin(
-    model: Model, recipe: Recipe, *, twin: Model | None = None
+    model: Model, recipe: Recipe, *, build: Callable[[Recipe], Model] | None = None
 ) -> SelfDistillation | None:
-    """The teacher of a run that is to have one; `twin` where the model cannot be copied.
+    """The teacher of a run that is to have one; `build` where the model cannot be copied.
 
     Raises:
         RecipeError: a running average is asked for besides; views do not divide into patches.
@@ -190,6 +190,7 @@ def begin(
             where="train.ema",
             fix=f"leave it out; its memory is train.{NAME}.momentum",
         )
+    twin = None if build is None else build(recipe)
     assert isinstance(model, Vision) and isinstance(twin, Vision | None)
     return SelfDistillation(model, recipe, twin=twin)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from seesay.data.stream import FileRows, Fit, SceneRows, Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
 from seesay.model import adapt, families
+from seesay.model.contract import Model
 from seesay.model.parts import patch_grid
 from seesay.records import Example
 from seesay.train import init, losses, parallel, self_distillation, teacher
@@ -55,11 +55,10 @@ def prepare(
     given = list(examples) if examples is not None else read(recipe.data)
     _check_boxes(recipe, given)
     text = text or init.text(recipe) or teacher.text(recipe) or learn_text(recipe, given)
-    given_fit = fit(recipe)
     place = machine.device(device)
     dtype = machine.precision(place, wish=WISHES[recipe.train.precision])
     model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
-    given_fit = replace(given_fit, interleaved=model.interleaves)
+    given_fit = fit(recipe, model)
     losses.check(recipe.train.objectives, model.can, family=recipe.model.family)
     if resume:
         adapt.apply(model, recipe.train.tune)
@@ -89,7 +88,7 @@ def prepare(
     return run
 
 
-def fit(recipe: Recipe) -> Fit:
+def fit(recipe: Recipe, model: Model) -> Fit:
     """What the recipe's model takes in, and what is labelled for it."""
     return Fit(
         size=recipe.model.vision.size,
@@ -102,7 +101,8 @@ def fit(recipe: Recipe) -> Fit:
         located=bool(recipe.train.box_weight),
         spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
         claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
-        instructed=families.instructed(recipe.model),
+        interleaved=model.interleaves,
+        instructed=model.instructed,
         regions=recipe.model.vision.regions,
     )
 
@@ -171,6 +171,8 @@ def _check_boxes(recipe: Recipe, given: Sequence[Sequence[Example]]) -> None:
 def _has_boxes(
     source: SourceConfig, examples: Sequence[Example], stages: Sequence[StageConfig]
 ) -> bool:
+    if source.shots[0]:
+        return False  # Behind shots, none is told.
     if source.path != "scenes":
         return any(boxes.sides(example) for example in examples)
     # Where no kinds are named, all but `ground` are asked.
