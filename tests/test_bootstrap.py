@@ -1,11 +1,12 @@
 """Bootstrap: what the filter trusts is kept, of what was given and of what was said."""
 
 import json
+import runpy
+import sys
 
 import numpy as np
 import pytest
 import tiny
-import torch
 from PIL import Image
 
 from seesay import bootstrap, cli, config, predict
@@ -13,6 +14,9 @@ from seesay.data import sources
 from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.predict import Answer, Prompt
 from seesay.records import Example, Origin, Turn
+
+# Tiny models.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 BLIP = {"family": "fusion", "fusion": "shared", "space": 16}
 
@@ -149,7 +153,12 @@ def test_the_command(blip, tmp_path, capsys):
     assert cli.main(given) == 0 and "captions made:  0 of 0 kept" in capsys.readouterr().out
 
 
-@pytest.fixture(autouse=True)
-def alone(one_thread) -> None:
-    """Tiny models."""
-    torch.manual_seed(0)
+def test_the_bench_runs_as_it_is(blip, root, capsys, monkeypatch):
+    script = root / "bench" / "bootstrap.py"
+    monkeypatch.setattr(sys, "argv", [str(script), str(blip), "--pictures", "4"])
+    # The fixture's model knows too little to keep anything: what it would write is another matter.
+    monkeypatch.setattr(bootstrap, "write", lambda pairs, folder: list(pairs))
+    runpy.run_path(str(script), run_name="__main__")
+    made = json.loads(capsys.readouterr().out)
+    assert made["given"]["captions"] == 4 and 0 <= made["given"]["right"] <= 1
+    assert made.keys() == {"given", "made"} and made["made"]["captions"] <= 4

@@ -23,12 +23,19 @@ def test_a_recipe_says_what_it_is(entry):
     if words[0] == "seesay":
         _, bound, _ = cli.build().parse_args(words[1:], exit_on_error=False, print_error=False)[:3]
         assert catalogue.find(bound.arguments["recipe"]) == entry.path
-    pages = (README, README.parent / "docs" / "families.md")
-    page = "".join(path.read_text(encoding="utf-8") for path in pages)
     if entry.score == "not measured yet":
         return
+    pages = (README, README.parent / "docs" / "families.md")
+    page = "\n\n".join(path.read_text(encoding="utf-8") for path in pages)
+    # Paragraphs, list items and rows of tables, a line each.
+    lines = re.sub(r"(?<!\n)\n(?![\n|]|- )", " ", page).splitlines()
+    named = re.compile(rf"`{entry.name}`|^\| {entry.name}\b", re.IGNORECASE)
+    told = [line for line in lines if named.search(line)]
     figures = re.findall(r"\d+\.\d+", entry.score)
-    assert figures and all(figure in page for figure in figures)
+    assert figures
+    for figure in figures:
+        alone = re.compile(rf"(?<![\d.]){re.escape(figure)}(?!\d)")
+        assert any(alone.search(line) for line in told), figure
 
 
 def test_the_recipes_are_those_of_the_folder():

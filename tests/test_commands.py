@@ -188,9 +188,9 @@ def test_a_run_need_not_be_measured(tmp_path, folder, recipe, seesay):
 def test_minutes_that_are_asked_for_go_before_steps_of_the_recipe(tmp_path, folder, recipe, seesay):
     out = tmp_path / "run"
     asked = ("train", "--data", folder, "--recipe", recipe, "--out", out, "--no-eval", "--quiet")
-    seesay(*asked, "--minutes", "0.03")
+    seesay(*asked, "--minutes", "0.0001")
     stored = checkpoint.open_config(checkpoint.find(out))["recipe"]["train"]
-    assert stored["minutes"] == 0.03 and "steps" not in stored
+    assert stored["minutes"] == 0.0001 and "steps" not in stored
 
 
 def test_a_folder_with_a_run_is_not_overwritten(trained, folder, recipe, seesay):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from seesay import config
 from seesay.config import Recipe
 from seesay.errors import RecipeError
 from seesay.model import families
+from seesay.train import losses
 
 RECIPES = sorted(config.shipped("demo").parent.glob("*.toml"))
 
@@ -38,6 +40,9 @@ def test_every_recipe_loads_and_its_model_fits_its_data(path):
     recipe = config.recipe(config.load(path))
     assert families.picture_tokens(recipe.model) + 2 <= recipe.data.row_tokens
     assert path.read_text(encoding="utf-8").startswith("# ")  # the command, its cost, its score
+    with torch.device("meta"):
+        model = families.build(recipe.model, vocabulary=500, picture_token=1)
+    losses.check(recipe.train.objectives, model.can, family=recipe.model.family)
 
 
 def test_a_recipe_nobody_ships_is_an_error_with_the_nearest():

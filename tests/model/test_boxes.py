@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from model.test_every_family import KINDS, WORDS, settings
+from model.test_every_family import KINDS, WORDS, able, settings
 
 from seesay import config, predict
 from seesay.errors import CapabilityError, RecipeError
@@ -15,8 +15,7 @@ from seesay.model.boxes import BoxHead, sides
 from seesay.predict import Locator, Prompt
 from seesay.records import Turn
 
-SPEAKING = [kind for kind in KINDS if kind not in ("clip", "siglip", "vilt", "vinvl", "albef")]
-pytestmark = pytest.mark.usefixtures("one_thread")
+SPEAKING = able("caption")
 
 
 def headed(kind: str) -> config.Recipe:

@@ -141,9 +141,14 @@ def test_the_first_of_two_pictures_counts_too(kind):
 @pytest.mark.parametrize("beams", [1, 2])
 def test_cached_decoding_is_the_whole_forward(kind, beams):
     """Rows of one, of two and of no pictures, of unlike lengths."""
-    model = built(kind)
     asked = [("what colour is it ?",), ("two ?",), ("what ?",)]
     rows = [row(0, documents=asked[:1]), row(1, 2, documents=asked[1:2]), row(documents=asked[2:])]
+    check_decoding(kind, rows, beams=beams)
+
+
+def check_decoding(kind: str, rows: list[Row], *, beams: int) -> None:
+    """What is said after each row, in company and with caches, has the chances it has in whole."""
+    model = built(kind)
     batch = batch_of(kind, *rows)
     how = {"end": WORDS.end, "most": 5, "forbid": (WORDS.picture,)}
     made = (

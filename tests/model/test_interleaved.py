@@ -127,24 +127,12 @@ def test_one_picture_a_row_is_not_seen_before_it_is_shown(kind):
 def test_cached_decoding_is_the_whole_forward(kind, beams):
     """Rows with pictures in front, inside, both."""
     ask = (Turn("user", "two ?", pictures=(3,)),)
-    pictures = [tiny.picture(seed) for seed in range(3)]
-    prompts = [
-        Prompt((pictures[0],), (Turn("user", "what ?"),)),
-        Prompt(tuple(pictures[:2]), ask),
-        Prompt(tuple(pictures), (*TALKS[0][:2], *ask)),
+    rows = [
+        row(kind, 0, talks=((Turn("user", "what ?"),),)),
+        row(kind, 0, 1, talks=(ask,)),
+        row(kind, 0, 1, 2, talks=((*TALKS[0][:2], *ask),)),
     ]
-    predictor = predictor_of(kind, decoding=predict.Decoding(most=4, beams=beams))
-    assert predictor.interleaved
-    for prompt, answer in zip(prompts, predictor.answer(prompts), strict=True):
-        said = (*prompt.turns, Turn("assistant", answer.text))
-        one = every.batch_of(kind, Row(np.stack(prompt.images), (document(kind, said),)))
-        log_TY = every.logits(predictor.model, one)[0].log_softmax(dim=-1)
-        at = (one.targets_BT[0] >= 0).nonzero()[:, 0][-len(answer.text) - 1 :]
-        wanted = log_TY[at, one.targets_BT[0, at]].tolist()
-        given, letters = answer.log_probabilities, len(answer.text)
-        # What was said may hold marks, which are no text; the last of four may be its end or one.
-        if len(given) == letters or len(given) == letters + 1 < 4:
-            np.testing.assert_allclose(given, wanted[: len(given)], atol=2e-4)
+    every.check_decoding(kind, rows, beams=beams)
 
 
 @torch.no_grad()

@@ -41,7 +41,7 @@ def give(test: Test, predictor: Predictor, *, batch: int) -> bool:
         raise CapabilityError(
             f"examples cannot be shown before the task '{test.name}': this model reads no pictures "
             "among words",
-            fix="leave out --shots, or take a model of family prefix, cross or recurrent",
+            fix="leave out --shots, or take a model of family prefix, cross, recurrent or queries",
         )
     if not own:
         chosen = _chosen(test, batch=batch)
