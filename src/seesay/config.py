@@ -212,7 +212,7 @@ class SourceConfig:
     caption_styles: tuple[str, ...] | None = None
     # Whether the pictures are shown, or the words alone are learned.
     pictures: bool = True
-    # Instead of the picture, all there is to say of it stands before each question.
+    # Instead of the picture, all there is to say of it stands before its questions.
     told: bool = False
     # Least and most examples that stand before another of their kind, in one conversation.
     shots: tuple[Count, Count] = (0, 0)

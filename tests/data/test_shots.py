@@ -199,6 +199,7 @@ def test_shots_can_be_told_instead_of_shown():
 def test_what_each_shots_answer_is_about_is_known():
     source = SourceConfig(shots=(2, 2), bind=1.0, objects=(1, 1))
     fit = replace(FIT, row_tokens=400, about=True)
+    assert drawn(source, fit=fit).row(0, StageConfig(until=1.0, about=False)).about is None
     row = drawn(source, fit=fit).row(0, None)
     assert row.about is not None and row.about[0].shape[::2] == (3, 2)
     assert (row.about[0][:, :, 0] >= 0).all() and (row.about[0][:, :, 1] == -1).all()

@@ -72,10 +72,11 @@ class ShotRows:
             from seesay import scenes
 
             examples = [scenes.told(e, language=self.config.language) for e in examples]
-        made = self._fitting(examples, index)
+        about = self.fit.about and (stage is None or stage.about)
+        made = self._fitting(examples, index, about=about)
         return self.plain.row(index, stage) if made is None else made
 
-    def _fitting(self, examples: Sequence[Example], index: int) -> Row | None:
+    def _fitting(self, examples: Sequence[Example], index: int, *, about: bool) -> Row | None:
         """As many of the examples as fit a row, the last of them for certain."""
         augment = getattr(self.plain, "augment", None)
         changes = [augment.drawn(self.seed, index, i) if augment else None
@@ -94,8 +95,13 @@ class ShotRows:
                         map(self._pixels, examples[first:]), changes[first:], strict=True
                     )
                 ]
-                labels, about = self._labels(examples[first:]), self._about(examples[first:])
-                return Row(np.concatenate(shown), (document,), str(whole.origin), labels, about)
+                return Row(
+                    np.concatenate(shown),
+                    (document,),
+                    str(whole.origin),
+                    self._labels(examples[first:]),
+                    self._about(examples[first:]) if about else None,
+                )
         return None
 
     def _told(self, turns: Sequence[Turn]) -> Sequence[Turn]:
@@ -116,7 +122,7 @@ class ShotRows:
     def _about(self, examples: Sequence[Example]) -> tuple[np.ndarray] | None:
         from seesay import scenes
 
-        if isinstance(self.plain, FileRows) or not self.fit.about:
+        if isinstance(self.plain, FileRows):
             return None
         return (np.stack([scenes.about(e.scene, e.objects) for e in examples]),)
 
