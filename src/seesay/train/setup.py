@@ -312,7 +312,7 @@ def _with_shots(
         raise RecipeError(
             f"{source.shots[1]} shots are asked for, but this model reads no pictures among words",
             where="data.sources",
-            fix="leave out shots, or train by `caption` the family prefix, cross, recurrent or queries",
+            fix="leave out shots, or train prefix, cross, recurrent or queries by `caption`",
         )
     return ShotRows(rows, config=source)
 
