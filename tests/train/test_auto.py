@@ -131,6 +131,14 @@ def test_drawn_examples_are_of_a_split_and_the_same_again():
     assert not {each.group for each in made} & {each.group for each in others}
 
 
+def test_where_only_made_up_names_are_learned_only_these_are_measured():
+    named = SourceConfig(shots=(2, 3), bind=1.0)
+    assert {e.labels["kind"] for e in auto.drawn(named, seed=3, count=4)} == {"bind"}
+    for other in (SourceConfig(shots=(0, 3), bind=1.0), SourceConfig(shots=(2, 3), bind=0.5)):
+        tasks = {e.task for e in auto.drawn(other, seed=3, count=4)}
+        assert tasks >= {"caption", "vqa", "match"}
+
+
 def test_data_named_to_measure_on_is_read(tmp_path, folder):
     dev = runs.pictures(tmp_path / "dev", 3)
     given = [[example(0)]]

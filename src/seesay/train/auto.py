@@ -212,14 +212,17 @@ def drawn(
     count: int = 200,
     resolution: int = config.DRAWN,
 ) -> list[Example]:
-    """Drawn examples of a split: captions, questions and pairs on `count` pictures."""
+    """Drawn examples of a split: captions, questions and pairs on `count` pictures, and things
+    with made-up names where these are learned; nothing else where nothing else is.
+    """
     from seesay import scenes
 
     world = scenes.World(seed=seed, split=split, objects=source.objects, language=source.language)
     made: list[Example] = []
     for index in range(count):
-        made += scenes.examples(world, index, questions=6, captions=1, resolution=resolution)
-        made += scenes.matches(world, index, n=2, resolution=resolution)
+        if source.bind < 1 or not source.shots[0]:
+            made += scenes.examples(world, index, questions=6, captions=1, resolution=resolution)
+            made += scenes.matches(world, index, n=2, resolution=resolution)
         if source.bind:
             shots = source.shots[1]
             made.append(scenes.bound(world, index, shots=shots, resolution=resolution))
