@@ -18,6 +18,7 @@ from seesay.coordinates import cells, shares
 from seesay.data import images, order
 from seesay.data.augment import Augment, Change
 from seesay.data.boxes import located
+from seesay.data.claims import claimed_by, claims
 from seesay.data.collate import Row, collate, fill, showing, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, PictureError, RecipeError, SeesayError
@@ -349,24 +350,6 @@ class FileRows:
             self._kept[key] = pixels
             self._kept_bytes += pixels.nbytes
         return pixels
-
-
-def claims(said: Sequence[tuple[str, bool]], text: Text, *, limit: int) -> dict[str, tuple]:
-    """Texts and whether they are true, as a row holds them."""
-    return {
-        "claims": tuple(text.claim(words, limit=limit) for words, _ in said),
-        "truths": tuple(true for _, true in said),
-    }
-
-
-def claimed_by(example: Example) -> list[tuple[str, bool]]:
-    """What an example says of its pictures, and whether that is true.
-
-    A caption is; of a match's options the first; a class by its name. A question says nothing.
-    """
-    if example.task == "match":
-        return [(option, i == 0) for i, option in enumerate(example.options)]
-    return [(example.answer, True)] if example.task in ("caption", "classify") else []
 
 
 def greyed(row: Row) -> Row:
