@@ -8,7 +8,7 @@ import torch
 
 from seesay import config
 from seesay.config import as_table
-from seesay.data.stream import Fit
+from seesay.data.fit import Fit
 from seesay.data.text import Document, Text, learn
 from seesay.model import checkpoint, families, golden
 from seesay.model.contract import Model

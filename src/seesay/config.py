@@ -159,7 +159,8 @@ class ModelConfig:
     """Which family, and its parts."""
 
     family: str = "prefix"  # of the table in model/families.py
-    # Classes of each attribute of a patch, where patches have labels (`scenes`: 9, 8, 2, 3, 2).
+    # Classes of each attribute of a patch, where patches have labels (`scenes`: 9, 8, 2, 3, 2; of
+    # regions 8, 8, 2, 3, 9).
     patch_classes: tuple[Size, ...] = ()
     # The same of the objects an answer is about (`scenes`: 8, 8, 2, 3, 9), and their most.
     object_classes: tuple[Size, ...] = ()

@@ -120,7 +120,8 @@ class Batch:
     # Of each picture the boxes that are looked at, as shares of it: left, top, right, bottom; -1
     # for none. None where patches are looked at.
     boxes_NR4: Tensor | None = None
-    # int64; the class of each patch by attribute, -1 where unknown; None where no row has any.
+    # int64; the class of each patch, or of each box, by attribute, -1 where unknown; None where no
+    # row has any.
     labels_NAP: Tensor | None = None
     # int64; at the position before an answer, the class by attribute of each object it is about; -1
     # where unknown and at all other positions; None where no row has any.

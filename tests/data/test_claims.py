@@ -7,7 +7,9 @@ import torch
 
 from seesay import scenes
 from seesay.config import DataConfig, SourceConfig, StageConfig
-from seesay.data.stream import FileRows, Fit, SceneRows, Stream
+from seesay.data.fit import Fit
+from seesay.data.rows import FileRows, SceneRows
+from seesay.data.stream import Stream
 from seesay.data.text import learn
 from seesay.records import Batch, Example, Origin, Turn
 

@@ -13,7 +13,8 @@ from seesay.data.collate import Row, collate
 from seesay.data.dialogue import turns_of
 from seesay.data.examples import _turns
 from seesay.data.finder import Refused
-from seesay.data.stream import FileRows, Fit
+from seesay.data.fit import Fit
+from seesay.data.rows import FileRows
 from seesay.data.text import PICTURE, SPECIALS, Template
 from seesay.errors import DataError, LengthError
 from seesay.records import Example, Origin, Turn

@@ -9,8 +9,10 @@ import tiny
 from seesay import scenes
 from seesay.config import DataConfig, SourceConfig, StageConfig
 from seesay.data.augment import Augment
+from seesay.data.fit import Fit
+from seesay.data.rows import FileRows, SceneRows
 from seesay.data.shots import ShotRows, conversation
-from seesay.data.stream import FileRows, Fit, SceneRows, Stream
+from seesay.data.stream import Stream
 from seesay.data.text import learn
 from seesay.records import Example, Origin, Turn
 

@@ -15,9 +15,12 @@ from seesay import scenes
 from seesay.config import DataConfig, SourceConfig, StageConfig
 from seesay.coordinates import only_box
 from seesay.data import collate, images, sources, stream
+from seesay.data import rows as reading
 from seesay.data.augment import Augment
+from seesay.data.fit import Fit
 from seesay.data.order import Steps
-from seesay.data.stream import FileRows, Fit, SceneRows, Stream, loader, staged
+from seesay.data.rows import FileRows, SceneRows, staged
+from seesay.data.stream import Stream, loader
 from seesay.data.text import learn
 from seesay.errors import DataError, LengthError, PictureError, RecipeError
 from seesay.model.boxes import sides
@@ -626,7 +629,7 @@ def test_pictures_are_decoded_once(tmp_path, monkeypatch):
     """With the files gone, those still come that fit in what is kept."""
     examples = sources.read(layouts.as_csv(tmp_path, rows_of(4))).examples
     for room, comes in ((1 << 20, 4), (2 * 16 * 16 * 3, 2)):
-        monkeypatch.setattr(stream, "KEPT_BYTES", room)
+        monkeypatch.setattr(reading, "KEPT_BYTES", room)
         layouts.pictures(tmp_path, 4)
         rows = filed(examples)
         first = {rows.row(i, None).origin: rows.row(i, None).pictures for i in range(4)}

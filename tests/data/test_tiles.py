@@ -11,7 +11,8 @@ from seesay import config, predict, scenes
 from seesay.data import images
 from seesay.data.augment import Augment
 from seesay.data.collate import collate
-from seesay.data.stream import FileRows, Fit, SceneRows
+from seesay.data.fit import Fit
+from seesay.data.rows import FileRows, SceneRows
 from seesay.predict import Prompt
 from seesay.records import Example, Origin, Turn
 

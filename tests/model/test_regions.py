@@ -9,12 +9,13 @@ import torch
 
 from seesay import config, predict, scenes
 from seesay.data.collate import collate, padded
-from seesay.data.stream import SceneRows
+from seesay.data.rows import SceneRows
 from seesay.errors import LengthError, RecipeError
 from seesay.model.contract import Model
 from seesay.model.regions import Regions, crops, there
 from seesay.predict import Prompt
 from seesay.records import Box, Turn
+from seesay.scenes.world import COLOURS, SHAPES
 from seesay.train import setup
 
 WORDS = tiny.text()
@@ -118,6 +119,25 @@ def test_drawn_pictures_come_with_a_box_around_each_thing():
     assert torch.equal(cut.boxes_NR4, batch.boxes_NR4[1:3])
 
 
+def test_what_is_in_each_box_is_named():
+    """By the order of the boxes; of a grid beside them, and of padding, nothing is known."""
+    fit = replace(tiny.fit(recipe()), row_tokens=200, size=(32, 32), things=True)
+    drawn = SceneRows(config.SourceConfig(objects=(1, 6)), text=WORDS, fit=fit, seed=0)
+    rows = [drawn.row(i, None) for i in range(4)]
+    cells = np.zeros((9, 4), np.float32)
+    rows.append(replace(rows[0], labels=None, boxes=(cells,)))
+    batch = collate(rows, picture_token=WORDS.picture, picture_tokens=1, pad=WORDS.pad)
+    assert batch.boxes_NR4 is not None and batch.labels_NAP is not None
+    assert batch.labels_NAP.shape == (5, len(scenes.OBJECT_CLASSES), batch.boxes_NR4.shape[1])
+    assert (batch.labels_NAP[4] == -1).all()
+    world = scenes.World(seed=0, split="train", objects=(1, 6))
+    for i, own in enumerate(batch.labels_NAP[:4]):
+        boxes = scenes.regions(scenes.picture(world, i, resolution=32))
+        said = [f"{COLOURS[c]} {SHAPES[s]}" for s, c in own[:2, : len(boxes)].T.tolist()]
+        assert said == [box.label for box in boxes]
+        assert (own[:, len(boxes) :] == -1).all()
+
+
 def test_regions_are_for_what_takes_no_grid(tmp_path):
     plain = config.as_table(recipe())
 
@@ -129,4 +149,4 @@ def test_regions_are_for_what_takes_no_grid(tmp_path):
     refused("kind 'pixel_shuffle' would", "model.connector.kind=pixel_shuffle")
     refused("'pad' moves what is in a picture", "data.fit=pad")
     labels = "model.patch_classes=[9, 8, 2, 3, 2]"
-    refused("patch_weight is 1.0, but regions have 0", labels, "train.patch_weight=1")
+    refused("but drawn ones have \\(8, 8, 2, 3, 9\\)", labels, "train.patch_weight=1")

@@ -26,10 +26,11 @@ class Row:
     """What shares one encoding of some pictures: their pixels (N, H, W, 3) and the documents.
 
     First come the pictures in front of all documents, then those shown inside each, in order.
-    `labels` are what is in each patch, (N, A, P), and `about` what the objects are that the answers
-    of each document are about, (K, A, O) for its K answers, where that is known. `claims` are texts
-    to hold against the pictures, as tokens, and `truths` whether each is true. `instructed`: none
-    stands in front, and each document begins with all of them, as `showing` puts them there.
+    `labels` are what is in each patch or region, (N, A, P), and `about` what the objects are that
+    the answers of each document are about, (K, A, O) for its K answers, where that is known.
+    `claims` are texts to hold against the pictures, as tokens, and `truths` whether each is true.
+    `instructed`: none stands in front, and each document begins with all of them, as `showing` puts
+    them there.
     `boxes` are what is looked at in each picture, (R, 4), as shares of it. `located` is where each
     document's last answer is, (4,) a document, as `Batch` has it; NaN where that is not known.
     """
@@ -129,6 +130,7 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         _lay(row, tokens[b], targets[b], positions[b], documents[b], groups[b], learned[b],
              picture_token=picture_token, picture_tokens=picture_tokens)  # fmt: skip
     pictures = np.concatenate([row.pictures for row in rows])
+    boxes = _boxes(rows)
     batch = Batch(
         tokens_BT=torch.from_numpy(tokens),
         targets_BT=torch.from_numpy(targets),
@@ -137,8 +139,8 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         groups_BT=torch.from_numpy(groups),
         pictures_NCHW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
         horizon_BT=torch.from_numpy(_horizon(learned, documents)),
-        labels_NAP=_labels(rows),
-        boxes_NR4=_boxes(rows),
+        labels_NAP=_labels(rows, regions=None if boxes is None else boxes.shape[1]),
+        boxes_NR4=boxes,
         about_BTAO=_about(rows, documents, targets),
         boxes_BT4=_located(rows, documents, targets),
         **_claims(rows, pad=pad),
@@ -185,15 +187,19 @@ def padded(boxes: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(made)
 
 
-def _labels(rows: Sequence[Row]) -> torch.Tensor | None:
-    """The patches' classes, unknown for rows that do not say; None where no row does."""
+def _labels(rows: Sequence[Row], *, regions: int | None) -> torch.Tensor | None:
+    """The patches' classes, or the regions', unknown for rows that do not say and for padding.
+
+    None where no row says any.
+    """
     shape = next((row.labels.shape[1:] for row in rows if row.labels is not None), None)
     if shape is None:
         return None
-    several = [
-        np.full((len(row.pictures), *shape), -1, np.int64) if row.labels is None else row.labels
-        for row in rows
-    ]
+    attributes, places = shape[0], shape[1] if regions is None else regions
+    several = [np.full((len(row.pictures), attributes, places), -1, np.int64) for row in rows]
+    for made, row in zip(several, rows, strict=True):
+        if row.labels is not None:
+            made[..., : row.labels.shape[-1]] = row.labels
     return torch.from_numpy(np.concatenate(several))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from seesay.config import SourceConfig, StageConfig
 from seesay.data import order
 from seesay.data.collate import Row
-from seesay.data.stream import TRIES, FileRows, SceneRows, staged, straight
+from seesay.data.rows import TRIES, FileRows, SceneRows, staged, straight
 from seesay.records import Example, Turn
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from seesay import config, machine
-from seesay.data.stream import Fit
+from seesay.data.fit import Fit
 from seesay.data.text import Text
 from seesay.errors import CheckpointError, RecipeError
 from seesay.model import adapt, checkpoint, families, golden

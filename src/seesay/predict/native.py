@@ -12,7 +12,7 @@ import torch
 
 from seesay.coordinates import SCALE
 from seesay.data.collate import Row, collate
-from seesay.data.stream import Fit
+from seesay.data.fit import Fit
 from seesay.data.text import Document, Text
 from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.model import generate

@@ -11,7 +11,7 @@ import torch
 
 from seesay.data import images
 from seesay.data.collate import padded
-from seesay.data.stream import Fit
+from seesay.data.fit import Fit
 from seesay.errors import LengthError
 from seesay.model.regions import there
 from seesay.model.rows import Context

@@ -2,14 +2,14 @@
 
 `examples(World(seed=0), index)` is one picture with its captions and questions; `matches` pairs a
 caption with a wrong one, `claims` are captions true and false; `picture` is the picture alone,
-`classes` say what the one thing in a picture is,
-`patches` what is in each cell of a grid over it, `about` what the objects are that a question is
-about; `bound` asks for a made-up name, which the examples before it tell; `regions` are boxes
-around all there is, and `told` has all there is in words instead of the picture; `export` writes
-folders; `render.masks` and `render.boxes` show where.
+`classes` say what the one thing in a picture is, `things` what every one is, `patches` what is in
+each cell of a grid over it, `about` what the objects are that a question is about; `bound` asks for
+a made-up name, which the examples before it tell; `regions` are boxes around all there is, and
+`told` has all there is in words instead of the picture; `export` writes folders; `render.masks` and
+`render.boxes` show where.
 """
 
-from seesay.scenes.labels import MOST_ABOUT, OBJECT_CLASSES, PATCH_CLASSES, about, patches
+from seesay.scenes.labels import MOST_ABOUT, OBJECT_CLASSES, PATCH_CLASSES, about, patches, things
 from seesay.scenes.shots import bound
 from seesay.scenes.stream import claims, classes, examples, matches, picture, regions, told
 from seesay.scenes.world import SPLITS, Object, Scene, World
@@ -31,5 +31,6 @@ __all__ = [
     "patches",
     "picture",
     "regions",
+    "things",
     "told",
 ]

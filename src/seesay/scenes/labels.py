@@ -1,4 +1,5 @@
-"""Labels: what is in each cell of a grid over a picture, and what a question is about.
+"""Labels: what is in each cell of a grid over a picture, what each object is, and which of them
+a question is about.
 
 Shapes: A attributes (shape, colour, size, texture; of objects also place), P cells of the grid, row
 by row, O objects.
@@ -40,10 +41,15 @@ def patches(scene: Scene, grid: tuple[int, int]) -> np.ndarray:
 def about(scene: Scene, objects: Sequence[int]) -> np.ndarray:
     """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none."""
     made = np.full((len(OBJECT_CLASSES), MOST_ABOUT), -1, np.int64)
-    for o, i in enumerate(objects[:MOST_ABOUT]):
-        thing = scene.objects[i]
-        made[:, o] = (*_classes(thing), PLACES.index(thing.place))
+    wanted = list(objects[:MOST_ABOUT])
+    made[:, : len(wanted)] = things(scene)[:, wanted]
     return made
+
+
+def things(scene: Scene) -> np.ndarray:
+    """Classes (A, O), int64, of every object, in the scene's order."""
+    rows = [(*_classes(thing), PLACES.index(thing.place)) for thing in scene.objects]
+    return np.array(rows, np.int64).reshape(-1, len(OBJECT_CLASSES)).T
 
 
 def _classes(thing: Object) -> tuple[int, int, int, int]:

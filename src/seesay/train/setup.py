@@ -11,8 +11,10 @@ from seesay.config import DataConfig, Recipe, SourceConfig, StageConfig
 from seesay.data import boxes
 from seesay.data import sources as files
 from seesay.data.augment import Augment
+from seesay.data.fit import Fit
+from seesay.data.rows import FileRows, SceneRows
 from seesay.data.shots import ShotRows
-from seesay.data.stream import FileRows, Fit, SceneRows, Stream
+from seesay.data.stream import Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
 from seesay.model import adapt, families
@@ -90,20 +92,22 @@ def prepare(
 
 def fit(recipe: Recipe, model: Model) -> Fit:
     """What the recipe's model takes in, and what is labelled for it."""
+    named, regions = _taught(recipe, "patch"), recipe.model.vision.regions
     return Fit(
         size=recipe.model.vision.size,
         picture_tokens=families.picture_tokens(recipe.model),
         row_tokens=recipe.data.row_tokens,
         how=recipe.data.fit,
         tiles=recipe.data.grid,
-        patches=patch_grid(recipe.model.vision) if _taught(recipe, "patch") else None,
+        patches=patch_grid(recipe.model.vision) if named and not regions else None,
         about=_taught(recipe, "object"),
         located=bool(recipe.train.box_weight),
         spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
         claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
         interleaved=model.interleaves,
         instructed=model.instructed,
-        regions=recipe.model.vision.regions,
+        regions=regions,
+        things=named and bool(regions),
     )
 
 
@@ -113,10 +117,10 @@ def _taught(recipe: Recipe, kind: str) -> bool:
         return False
     from seesay import scenes
 
-    drawn, things = {
-        "patch": (scenes.PATCH_CLASSES, "patches"),
-        "object": (scenes.OBJECT_CLASSES, "objects"),
-    }[kind]
+    if kind == "patch" and not recipe.model.vision.regions:
+        drawn, things = scenes.PATCH_CLASSES, "patches"
+    else:
+        drawn, things = scenes.OBJECT_CLASSES, "objects"
     classes = getattr(recipe.model, f"{kind}_classes")
     if classes != drawn:
         raise RecipeError(
@@ -196,7 +200,7 @@ def _check_drawn(recipe: Recipe) -> None:
 
 
 def _check_regions(recipe: Recipe) -> None:
-    """Boxes are shares of a whole picture, and have no patches in them to label."""
+    """Boxes are shares of a whole picture."""
     if not recipe.model.vision.regions:
         return
     if recipe.data.fit != "stretch":
@@ -210,12 +214,6 @@ def _check_regions(recipe: Recipe) -> None:
             f"pictures are cut into {recipe.data.tiles} tiles, and regions are of the whole",
             where="data.tiles",
             fix="write tiles = 1",
-        )
-    if recipe.train.patch_weight:
-        raise RecipeError(
-            f"patch_weight is {recipe.train.patch_weight}, but regions have 0 patches to label",
-            where="train.patch_weight",
-            fix="set it to 0",
         )
 
 

@@ -1,0 +1,100 @@
+"""What a model takes in: pictures of one size, and rows of so many tokens.
+
+Shapes: H W pixels, N tiles, R boxes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from seesay.coordinates import cells, shares
+from seesay.data import images
+from seesay.data.collate import showing
+from seesay.data.text import Document, Text
+from seesay.records import Box, Picture, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a model takes in: pictures of one size (height, width), and rows of so many tokens.
+
+    A picture is cut into rows and columns of `tiles`, each as large as that, with a small one of
+    the whole after them; `picture_tokens` are those of one tile.
+    """
+
+    size: tuple[int, int]
+    picture_tokens: int
+    row_tokens: int
+    tiles: tuple[int, int] = (1, 1)
+    interleaved: bool = True  # whether pictures may be shown inside conversations
+    how: str = "stretch"
+    patches: tuple[int, int] | None = None  # the grid whose cells are labelled, where any is
+    about: bool = False  # whether what an answer is about is labelled
+    located: bool = False  # whether where in its picture an answer is, is labelled
+    spoken: bool = True  # whether conversations are wanted
+    claimed: bool = False  # whether texts to hold against pictures are wanted
+    instructed: bool = False  # whether each document begins with its row's pictures
+    regions: int = 0  # where boxes are looked at, those along a side of a grid of them
+    things: bool = False  # whether what is in each of these boxes is labelled
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Height and width of a picture before it is cut into tiles."""
+        return self.size[0] * self.tiles[0], self.size[1] * self.tiles[1]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether what is in parts of a picture is labelled."""
+        return self.things or self.patches is not None
+
+    @property
+    def each(self) -> int:
+        """Tokens of one picture."""
+        return self.picture_tokens * images.num_tiles(self.tiles)
+
+    @property
+    def room(self) -> int:
+        """Tokens left for text in a row of one picture."""
+        return self.beside(1)
+
+    def beside(self, pictures: int) -> int:
+        """Tokens that a document may have, in a row of so many pictures, beside theirs."""
+        return self.row_tokens - pictures * self.each
+
+    def shared(self, pictures: int) -> int:
+        """Tokens that the documents of a row share, those of pictures in each included."""
+        return self.row_tokens if self.instructed else self.beside(pictures)
+
+    def pixels(self, picture: Picture, *, where: str = "") -> np.ndarray:
+        """A picture (H, W, 3) of the size of the whole."""
+        return images.pixels(picture, size=self.whole, fit=self.how, where=where)
+
+    def cut(self, pixels: np.ndarray) -> np.ndarray:
+        """Pictures (N, H, W, 3) as what the model looks at: their tiles, one after another."""
+        return images.tiles(pixels, self.tiles, fit=self.how)
+
+    def boxes(
+        self, boxes: Sequence[Box] = (), *, width: float = 1, height: float = 1
+    ) -> np.ndarray:
+        """The boxes looked at in a picture of that size, (R, 4): these, or a grid of them."""
+        sides = [shares(box, width=width, height=height) for box in boxes] or cells(self.regions)
+        return np.array(sides, np.float32)
+
+    def inside(self, turns: Sequence[Turn]) -> int:
+        """How many pictures some turns show among their words."""
+        shown = sum(len(turn.pictures) for turn in turns)
+        return shown if self.interleaved and self.spoken else 0
+
+    def document(self, text: Text, turns: Sequence[Turn], **more: Any) -> Document:
+        """Turns as a document, with the pictures they show, where the model reads such."""
+        if not self.interleaved:
+            turns = [replace(turn, pictures=()) if turn.pictures else turn for turn in turns]
+        return text.encode(turns, picture_tokens=self.each, **more)
+
+    def shown(self, document: Document, pictures: int, *, picture_token: int) -> Document:
+        """A document as it stands in a row: with its pictures, where they stand in each."""
+        if not self.instructed:
+            return document
+        return showing(document, pictures * self.each, picture_token=picture_token)
