@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,10 +27,11 @@ from seesay.commands.compare import Split
 from seesay.compare import Comparison, Contender, Outcome, Plan, Yardstick, parse
 from seesay.compare import page as pages
 from seesay.compare.budget import Budget, parts
+from seesay.compare.cost import compute
 from seesay.compare.measuring import Measured
 from seesay.compare.plan import ended
-from seesay.compare.runs import compute, trained
-from seesay.compare.summary import counted, spread
+from seesay.compare.runs import trained
+from seesay.compare.summary import Row, counted, spent, spread
 from seesay.errors import RecipeError
 from seesay.evaluate import Evaluation, Score
 from seesay.model import checkpoint
@@ -166,7 +168,8 @@ def test_operations_of_what_passed_are_those_of_its_steps():
 
 def an_outcome(job, scores, *, controls=None, slices=None, skipped=None, **taken) -> Outcome:
     known = dict(seconds=10.0, steps=5, pictures=20, tokens=9, parameters=1000, trained=1000,
-                 flops=1e9 * (1 + job.budget.amount), memory=1e9)  # fmt: skip
+                 flops=1e9 * (1 + job.budget.amount), memory=1e9,
+                 before_seconds=0.0, before_flops=0.0)  # fmt: skip
     made = Evaluation(
         scores={k: score(v) for k, v in scores.items()},
         controls={k: score(v) for k, v in (controls or {}).items()},
@@ -450,6 +453,48 @@ def test_whether_a_run_is_trained(compared, tmp_path):
     )
     assert trained(done)
     assert not trained(next(plan.jobs()))
+
+
+def test_what_it_began_with_is_counted_once(tmp_path, folder):
+    """Near and far, teachers too; where one is gone, nobody knows."""
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    runs.train(first, runs.recipe(folder, steps=2))
+    runs.train(second, runs.recipe(folder, model={"init": {"vision": str(first)}}, steps=3))
+    begun = {"vision": f"{second}:vision", "text": str(first)}
+    runs.train(third, runs.recipe(folder, model={"init": begun}, steps=1))
+    ones, twos, threes = map(compute, (first, second, third))
+    assert (ones["before_seconds"], ones["before_flops"]) == (0, 0)
+    for name in ("seconds", "flops"):
+        assert twos[f"before_{name}"] == ones[name]
+        assert threes[f"before_{name}"] == pytest.approx(ones[name] + twos[name])
+    assert threes["flops"] < twos["flops"]
+    towers = {"family": "dual", "space": 16}
+    runs.train(tmp_path / "master", runs.recipe(
+        folder, model=towers, steps=1, objectives={"contrastive": 1}))  # fmt: skip
+    runs.train(tmp_path / "pupil", runs.recipe(
+        folder, model=towers, steps=1, objectives={"affinity": 1},
+        teacher={"run": str(tmp_path / "master")}))  # fmt: skip
+    master, pupil = compute(tmp_path / "master"), compute(tmp_path / "pupil")
+    assert pupil["before_flops"] == master["flops"] > 0
+    shutil.rmtree(first)
+    gone = compute(third)
+    assert gone["before_seconds"] is None and gone["before_flops"] is None
+    assert gone["flops"] == threes["flops"]
+
+
+def test_what_was_spent_before_stands_beside_and_is_part_of_the_plot():
+    job = next(a_plan("first").jobs())
+
+    def row(**taken) -> Row:
+        outcome = an_outcome(job, {"answers": 0.5}, flops=2e9, **taken)
+        return Comparison(a_plan("first"), [outcome]).rows[0]
+
+    alone, after = row(), row(before_flops=3e9, before_seconds=70)
+    assert spent(alone, "flops") == "2 GFLOP" and alone.total("flops") == 2e9
+    assert spent(after, "flops") == "2 GFLOP + 3 GFLOP" and after.total("flops") == 5e9
+    assert spent(after, "seconds") == "0:10 + 1:10"
+    unknown = row(before_flops=None)
+    assert spent(unknown, "flops") == "2 GFLOP + ?" and unknown.total("flops") == 2e9
 
 
 # Mistakes.

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seesay import writing
-from seesay.compare.summary import Cell, Comparison, Row, counted, spread
+from seesay.compare.summary import Cell, Comparison, Row, counted, spent, spread
 from seesay.describe import operations
 from seesay.metrics.evaluation import is_share, shown
 from seesay.report import CONTROLS, named, percent, short, template, ticks
 from seesay.train.estimate import size
-from seesay.train.progress import duration
 
 # Colours there are; more recipes than that begin again, told apart by their names.
 COLOURS = 10
@@ -86,14 +85,13 @@ class Line:
 
 def _line(made: Comparison, row: Row, names: Sequence[str]) -> Line:
     taken = row.compute
-    flops = taken.get("flops")
-    memory, seconds = taken.get("memory"), taken.get("seconds")
+    memory = taken.get("memory")
     facts = (
         f"{len(row.done)} of {made.plan.seeds}",
         _parameters(taken.get("parameters"), taken.get("trained")),
         counted(taken.get("pictures")),
-        "–" if flops is None else operations(flops),
-        "–" if seconds is None else duration(seconds),
+        spent(row, "flops"),
+        spent(row, "seconds"),
         "–" if memory is None else size(memory),
     )
     state = "" if row.done else ("failed" if row.failed else "to come")
@@ -157,13 +155,15 @@ class Plot:
 
 
 def _plots(made: Comparison, colours: Mapping[str, int]) -> list[Plot]:
-    """A plot of each score; over operations where all are counted, else over seconds."""
+    """A plot of each score; over operations where all are counted, else over seconds; those of
+    what a run began with are counted with its own.
+    """
     done = [row for row in made.rows if row.done]
-    counting = all(row.compute["flops"] for row in done)
+    counting = all(row.compute["flops"] and row.compute["before_flops"] is not None for row in done)
     key, axis = ("flops", "operations") if counting else ("seconds", "seconds of training")
     plots = []
     for name in made.tasks:
-        rows = [row for row in done if name in row.cells and row.compute[key]]
+        rows = [row for row in done if name in row.cells and row.total(key)]
         if rows:
             plots.append(_plot(name, rows, key=key, axis=axis, colours=colours))
     return plots
@@ -173,7 +173,7 @@ def _plot(
     name: str, rows: Sequence[Row], *, key: str, axis: str, colours: Mapping[str, int]
 ) -> Plot:
     label, meaning = named(name)
-    costs = [row.compute[key] or 1.0 for row in rows]
+    costs = [row.total(key) or 1.0 for row in rows]
     left, right = min(costs) / 1.4, max(costs) * 1.4
     tops = [max(row.cells[name].high, *row.cells[name].controls.values(), 0) for row in rows]
     levels = ticks(0.0, 1.0) if is_share(name) else ticks(0.0, max(tops) or 1.0)
@@ -186,13 +186,13 @@ def _plot(
         return round(100 - percent(value / top), 2)
 
     by: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: row.compute[key] or 0):
+    for row in sorted(rows, key=lambda row: row.total(key) or 0):
         by.setdefault(row.contender.name, []).append(row)
     ends = {recipe: up(own[-1].cells[name].value) for recipe, own in by.items()}
     places = _spaced(ends)
     traces = []
     for recipe, own in by.items():
-        cells = [(across(row.compute[key] or 1.0), row.cells[name], row) for row in own]
+        cells = [(across(row.total(key) or 1.0), row.cells[name], row) for row in own]
         points = tuple(
             Point(x, up(c.value), up(c.high), up(c.low), f"{recipe}, {row.budget}: {spread(c)}")
             for x, c, row in cells

@@ -9,16 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from seesay import writing
+from seesay.compare import cost
 from seesay.compare.measuring import Measured, Yardstick
 from seesay.compare.plan import Job
 from seesay.errors import CheckpointError, SeesayError
 from seesay.model import checkpoint
-from seesay.train import history
-from seesay.train.estimate import UNKNOWABLE, Estimate
 
 # What a run came to, in its folder.
 RESULT = "compared.json"
@@ -30,9 +28,7 @@ TOLD = 6
 class Outcome:
     """What a run came to: its compute and its scores, or why it failed.
 
-    compute: `seconds`, `steps`, `pictures`, `tokens` (positions of text), `parameters`, `trained`
-    (most of them at once), `flops` (None where they cannot be counted), `memory` (most bytes; None
-    where no row was logged).
+    compute: by name, what `cost.NAMES` has.
     """
 
     job: Job
@@ -59,7 +55,8 @@ def known(job: Job, yardstick: Yardstick) -> Outcome | None:
         stored = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
         if stored["examples"] != yardstick.digest:
             return None
-        return Outcome(job, stored["compute"], Measured.of(stored))
+        taken = {name: stored["compute"][name] for name in cost.NAMES}
+        return Outcome(job, taken, Measured.of(stored))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -73,7 +70,7 @@ def run(job: Job, yardstick: Yardstick) -> Outcome:
     if not trained(job) and (why := train(job)) and not trained(job):
         return Outcome(job, failed=why)
     try:
-        made = Outcome(job, compute(job.folder), yardstick.measure(job.folder))
+        made = Outcome(job, cost.compute(job.folder), yardstick.measure(job.folder))
     except SeesayError as error:
         return Outcome(job, failed=str(error))
     stored = made.as_dict() | {"examples": yardstick.digest}
@@ -88,12 +85,12 @@ def trained(job: Job) -> bool:
     """Whether a run has come to its end."""
     try:
         made = checkpoint.find(job.folder)
-        clock, settings = _clock(made), checkpoint.open_config(made)["recipe"]["train"]
+        spent, settings = cost.clock(made), checkpoint.open_config(made)["recipe"]["train"]
     except CheckpointError:
         return False
     if "steps" in settings:
-        return clock["step"] >= settings["steps"]
-    return clock["seconds"] >= settings["minutes"] * 60
+        return spent["step"] >= settings["steps"]
+    return spent["seconds"] >= settings["minutes"] * 60
 
 
 def command(job: Job) -> list[str]:
@@ -168,49 +165,3 @@ def _why(code: int, said: str) -> str:
     _, mark, told = f"\n{said}".rpartition("\nseesay: ")
     lines = (told if mark else said).strip().splitlines()
     return "\n".join(lines[:TOLD] if mark else lines[-TOLD:]) or f"exit code {code}"
-
-
-# What it took.
-
-
-def compute(folder: Path) -> dict[str, float | None]:
-    """What a run took, from what it left.
-
-    Raises:
-        CheckpointError: it left no whole state.
-    """
-    made = checkpoint.find(folder)
-    clock = _clock(made)
-    rows = [row for row in history(folder) if "loss" in row]
-    weights = checkpoint.open_tensors(made / checkpoint.WEIGHTS)
-    return {
-        "seconds": clock["seconds"],
-        "steps": clock["step"],
-        "pictures": clock["pictures"],
-        "tokens": clock["tokens"],
-        "parameters": rows[-1]["parameters"] if rows else sum(w.numel() for w in weights.values()),
-        "trained": max(row["trained"] for row in rows) if rows else None,
-        "flops": _operations(made, pictures=clock["pictures"], positions=clock["tokens"]),
-        "memory": max((row["memory"] for row in rows if row.get("memory")), default=None),
-    }
-
-
-def _clock(made: Path) -> dict[str, Any]:
-    try:
-        return json.loads((made / "resume" / "state.json").read_text(encoding="utf-8"))["clock"]
-    except (OSError, ValueError, KeyError) as error:
-        fix = "remove this folder: the same command trains it anew"
-        what = f"how far it came cannot be read: {error}"
-        raise CheckpointError(what, where=str(made), fix=fix) from None
-
-
-def _operations(made: Path, *, pictures: int, positions: int) -> int | None:
-    from seesay import config
-
-    stored = checkpoint.open_config(made)
-    recipe = config.recipe(stored["recipe"])
-    try:
-        estimate = Estimate(recipe, vocabulary=stored["vocabulary"])
-        return estimate.learning(pictures=pictures, positions=positions)
-    except UNKNOWABLE:
-        return None

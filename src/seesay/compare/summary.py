@@ -14,6 +14,7 @@ from seesay.describe import operations
 from seesay.metrics.evaluation import is_rank, is_share, shown
 from seesay.metrics.intervals import over_runs
 from seesay.tasks import TASKS
+from seesay.train.progress import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -87,6 +88,11 @@ class Row:
         """Means over seeds."""
         return {name: _mean([outcome.compute[name] for outcome in self.done])
                 for name in (self.done[0].compute if self.done else ())}  # fmt: skip
+
+    def total(self, name: str) -> float | None:
+        """Seconds or flops, with those of what it began with, as far as these are known."""
+        own = self.compute.get(name)
+        return None if own is None else own + (self.compute.get(f"before_{name}") or 0)
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
@@ -222,13 +228,22 @@ class Comparison:
         if not row.done:
             return ["failed" if row.failed else "to come", "", "", ""]
         count, taken = f"{len(row.done)} of {self.plan.seeds}", row.compute
-        flops = taken["flops"]
         return [
             count if len(row.done) < self.plan.seeds else str(len(row.done)),
             counted(taken["parameters"]),
             counted(taken["pictures"]),
-            "–" if flops is None else operations(flops),
+            spent(row, "flops"),
         ]
+
+
+def spent(row: Row, name: str) -> str:
+    """Seconds or flops as people write them, and those of what it began with: 1.2 T + 3 T."""
+    written = {"flops": operations, "seconds": duration}[name]
+    own, before = row.compute.get(name), row.compute.get(f"before_{name}")
+    if own is None:
+        return "–"
+    more = " + ?" if before is None else f" + {written(before)}" if before else ""
+    return written(own) + more
 
 
 def counted(value: float | None) -> str:
