@@ -320,6 +320,9 @@ def test_eval_behind_shots(tmp_path, trained, folder, seesay):
     shown = ["--data", folder, "--dev", dev, "--shots", 1, "--limit", 4, "--json"]
     made = one_object(seesay("eval", trained, *shown))
     assert "captions_no_shots" in made["controls"]
+    named = ["--data", "scenes:named", "--dev", "scenes:named", "--shots", 1, "--limit", 4]
+    made = one_object(seesay("eval", trained, *named, "--json"))
+    assert made["scores"]["answers"]["n"] == 4 and "answers_no_shots" in made["controls"]
     told = seesay("eval", trained, *shown, "--retrieve", trained, code=2)
     assert "no common space" in told
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seesay.scenes import World, bound, shots
-from seesay.scenes.world import HELD_OUT, SPLITS
+from seesay.scenes import World, bound, named, shots
+from seesay.scenes.world import HELD_OUT, SHAPES, SPLITS
 
 COUNTS = (0, 1, 2, 3, 4, 8)
 
@@ -71,6 +71,19 @@ def test_it_is_the_same_every_time_and_another_for_another_index():
     assert one.scene != other.scene
     pictures = [each.images[0].tobytes() for each in (*one.shots, one, *other.shots, other)]
     assert len(set(pictures)) == 10
+
+
+def test_names_that_others_like_it_tell():
+    """Each shape has one name in every picture, of one split as of another."""
+    called: dict[str, set[str]] = {}
+    for split in ("dev", "test"):
+        for i in range(60):
+            example = named(World(seed=0, split=split), i)
+            (thing,) = example.scene.objects
+            called.setdefault(thing.shape, set()).add(example.answer)
+            assert example.answer in example.options and not example.shots
+    assert sorted(called) == sorted(SHAPES) and all(len(names) == 1 for names in called.values())
+    assert len(set.union(*called.values())) == len(SHAPES) == len(example.options)
 
 
 def test_names_in_chinese():

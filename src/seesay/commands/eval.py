@@ -38,7 +38,8 @@ def evaluate(
         run: A run's folder or a checkpoint folder.
         data: The data set, in any layout that `seesay train --data` takes; or `scenes`, drawn
             pictures never trained on; or `scenes:bind`, things with made-up names that only the
-            --shots before them tell.
+            --shots before them tell; or `scenes:named`, where the names are the same throughout,
+            and other pictures, --dev scenes:named, tell them.
         task: Ask the data's examples as this task: retrieve, of captions, finds each picture's
             among all and the other way round; moderate, of classes, flags all but the allowed one.
             Those that do not fit it are left out.
@@ -69,7 +70,7 @@ def evaluate(
     from seesay.train import auto
 
     # Drawn pictures are as large as the model takes them in.
-    scenes = data.startswith("scenes") or dev == "scenes"
+    scenes = data.startswith("scenes") or (dev or "").startswith("scenes")
     predictor = predict.load(run, precision="auto") if scenes else None
     resolution = max(DRAWN, *predictor.fit.whole) if predictor else DRAWN
     read = partial(

@@ -120,7 +120,8 @@ def examples(
     """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
 
     With a `task`, those that can be asked as it. `scenes:bind` draws things with made-up names that
-    so many `shots` tell. `split` and `resolution` are of drawn pictures.
+    so many `shots` tell, `scenes:named` such as other pictures of it tell. `split` and `resolution`
+    are of drawn pictures.
 
     Raises:
         DataError: more than `limit_broken` of the rows, or of the examples, cannot be read; or none
@@ -130,6 +131,8 @@ def examples(
         return _drawn(task, seed=seed, split=split, resolution=resolution)[:limit]
     if data == "scenes:bind":
         return _bound(shots, seed=seed, split=split, resolution=resolution)[:limit]
+    if data == "scenes:named":
+        return _named(seed=seed, split=split, resolution=resolution)[:limit]
     from seesay.data import sources
 
     tell = silent if quiet else say
@@ -163,6 +166,14 @@ def _bound(shots: int | None, *, seed: int, split: str, resolution: int) -> list
 
     world, many = scenes.World(seed=seed, split=split), BOUND_SHOTS if shots is None else shots
     return [scenes.bound(world, i, shots=many, resolution=resolution) for i in range(BOUND)]
+
+
+def _named(*, seed: int, split: str, resolution: int) -> list[Example]:
+    """Drawn things with made-up names that are the same in all pictures."""
+    from seesay import scenes
+
+    world = scenes.World(seed=seed, split=split)
+    return [scenes.named(world, i, resolution=resolution) for i in range(BOUND)]
 
 
 def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[Example]:

@@ -38,23 +38,51 @@ def bound(world: World, index: int, *, shots: int = 4, resolution: int = 64) -> 
     if shots > 1 and len({*which}) == 1:
         which[_below(rng, shots)] ^= 1
     which.append(_below(rng, 2))
+    made = [
+        _called(world, index, k, attribute=attribute, value=values[side], name=names[side],
+                names=names, resolution=resolution)
+        for k, side in enumerate(which)
+    ]  # fmt: skip
+    return replace(made[-1], shots=tuple(made[:-1]))
+
+
+def named(world: World, index: int, *, resolution: int = 64) -> Example:
+    """What one thing's shape is called, where each shape has one made-up name in every picture.
+
+    No shots are with it: others of these are, and those tell that show the same shape. `options`
+    are the names of all shapes.
+    """
+    names = NAMES[world.language][: len(VALUES[SHAPE])]
+    value = _below(world.rng(index, "named"), len(names))
+    return _called(world, index, 0, attribute=SHAPE, value=value, name=names[value], names=names,
+                   resolution=resolution)  # fmt: skip
+
+
+def _called(
+    world: World,
+    index: int,
+    picture: int,
+    *,
+    attribute: int,
+    value: int,
+    name: str,
+    names: tuple[str, ...],
+    resolution: int,
+) -> Example:
+    """What one thing that has a value of an attribute is called."""
+    scene = _lone(world, index, picture, value, ATTRIBUTES[attribute])
     asked = ASKED[world.language].format(tongue(world.language).attributes[attribute])
     origin = Origin(f"scenes:{world.split}:{world.seed}", index)
-    made = [
-        Example(
-            (draw(scene, resolution),),
-            (Turn("user", asked), Turn("assistant", names[side])),
-            origin,
-            group=f"{origin}#{k}",
-            options=names,
-            labels={"kind": "bind", "bound": ATTRIBUTES[attribute]},
-            scene=scene,
-            objects=(0,),
-        )
-        for k, side in enumerate(which)
-        for scene in (_lone(world, index, k, values[side], ATTRIBUTES[attribute]),)
-    ]
-    return replace(made[-1], shots=tuple(made[:-1]))
+    return Example(
+        (draw(scene, resolution),),
+        (Turn("user", asked), Turn("assistant", name)),
+        origin,
+        group=f"{origin}#{picture}",
+        options=names,
+        labels={"kind": "bind", "bound": ATTRIBUTES[attribute]},
+        scene=scene,
+        objects=(0,),
+    )
 
 
 def _lone(world: World, index: int, picture: int, value: int, attribute: str) -> Scene:
