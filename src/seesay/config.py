@@ -63,6 +63,10 @@ class VisionConfig:
     patch: Size = 8
     stem_widths: Annotated[tuple[Size, ...], Field(min_length=1, max_length=8)] = (32, 64, 128)
     stem_residuals: tuple[Count, ...] = (1, 1, 1)
+    # Of a `conv` stem: a batch norm at its end, without which positions drown in what it gives.
+    stem_norm: bool = True
+    # Of a `vit`: how large its positions begin, sines and cosines of so much.
+    position_scale: Positive = 0.25
     # Of a `vit`: one more token before the patches, which sums the picture up.
     class_token: bool = False
     activation: Activation = "relu_squared"

@@ -23,7 +23,8 @@ def test_bytes_become_floats_a_channel_at_a_time():
 @pytest.mark.parametrize("made", [
     lambda: vision.PatchStem(patch=8, width=12),
     lambda: vision.ConvStem(widths=(4, 6, 8), width=12, residuals=(0, 0, 1)),
-], ids=["patch", "conv"])  # fmt: skip
+    lambda: vision.ConvStem(widths=(4, 6, 8), width=12, residuals=(0, 0, 1), normed=False),
+], ids=["patch", "conv", "plain"])  # fmt: skip
 def test_patches_lie_where_their_pixels_do(made):
     stem = made().eval()  # Here, and not as the file is read: by this test's random numbers.
     assert stem.patch == 8
@@ -35,6 +36,17 @@ def test_patches_lie_where_their_pixels_do(made):
     assert moved[1, 20] > 0.1 and not moved[:, :15].any()
     patch = isinstance(stem, vision.PatchStem)
     assert (moved > 0).sum() == 1 if patch else moved[1, 20] > moved[1, 22:].max()
+
+
+@torch.no_grad()
+def test_a_stem_that_is_normed_is_as_large_whatever_its_weights_are():
+    for normed, grown in ((True, 1), (False, 100)):
+        stem = vision.ConvStem(widths=(4, 6), width=12, residuals=(0, 1), normed=normed)
+        x = torch.randn(8, 3, 32, 32)
+        before = stem(x).std()
+        for weight in stem.project.parameters():
+            weight *= 100
+        torch.testing.assert_close(stem(x).std(), before * grown, rtol=0.01, atol=0)
 
 
 def transformer(positions: int, **parts) -> vision.VisionTransformer:

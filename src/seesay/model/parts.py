@@ -36,7 +36,8 @@ def vision_side(config: VisionConfig) -> nn.Module:
         )
     height, width = patch_grid(config)
     # Large enough to be found by attention, too small to drown what is in a patch.
-    positions = connectors.sincos((height, width), width=config.width) / 4
+    table = connectors.sincos((height, width), width=config.width)
+    positions = table * config.position_scale
     if config.class_token:
         positions = torch.cat((positions.new_zeros(1, config.width), positions))
     return vision.VisionTransformer(
@@ -66,7 +67,10 @@ def _stem(config: VisionConfig) -> nn.Module:
     if config.stem == "patch":
         return vision.PatchStem(patch=config.patch, width=config.width)
     return vision.ConvStem(
-        widths=config.stem_widths, width=config.width, residuals=config.stem_residuals
+        widths=config.stem_widths,
+        width=config.width,
+        residuals=config.stem_residuals,
+        normed=config.stem_norm,
     )
 
 

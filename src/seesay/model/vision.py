@@ -91,9 +91,13 @@ class ConvStem(nn.Module):
         widths: channels after each halving; their number sets the patch: 2 ** len(widths).
         width: of the patches given out, by a final 1×1 convolution.
         residuals: residual blocks after each halving.
+        normed: whether what it gives is as large as the positions that are added to it, by a batch
+            norm: convolutions grow, and would drown them.
     """
 
-    def __init__(self, *, widths: Sequence[int], width: int, residuals: Sequence[int]) -> None:
+    def __init__(
+        self, *, widths: Sequence[int], width: int, residuals: Sequence[int], normed: bool = True
+    ) -> None:
         super().__init__()
         self.patch = 2 ** len(widths)
         steps: list[nn.Module] = []
@@ -108,8 +112,7 @@ class ConvStem(nn.Module):
             width_in = channels
         self.steps = nn.Sequential(*steps)
         self.project = Convolution(width_in=width_in, width=width, size=1)
-        # As large as the positions that are added: convolutions grow, and would drown them.
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = nn.BatchNorm2d(width) if normed else nn.Identity()
 
     def forward(self, pixels: Float[Tensor, "N C H W"]) -> Float[Tensor, "N V h w"]:
         x_NVhw = self.steps(pixels.contiguous(memory_format=torch.channels_last))
