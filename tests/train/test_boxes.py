@@ -203,7 +203,7 @@ def test_the_head_is_saved_and_begun_with(boxed, tmp_path):
     kept = {name: value for name, value in weights.items() if name.startswith("box_head.")}
     assert len(kept) == 6
     table = runs.table(boxed, data=HERE, box_weight=1.0)
-    table["model"] = {"init": {"all": str(run)}, "box_head": True}
+    table["model"] = {"init": {"all": str(run)}}  # It has the head that the weight is of.
     table = init.inherit(table, say=lambda line: None)
     own = runs.prepare(tmp_path / "second", config.recipe(table)).model.state_dict()
     assert all(torch.equal(own[name], value) for name, value in kept.items())

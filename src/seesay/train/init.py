@@ -20,6 +20,11 @@ from seesay.train.parts import near
 ALL = "all"
 # Tables of words, by tokens: those that are written, and those that a connector is told.
 _WORDS = ("text.embedding.weight", "connector.words.embedding.weight")
+# What hangs on an architecture that may still be to come.
+_OF_ARCHITECTURE = {
+    "train": ("patch_weight", "object_weight", "box_weight"),
+    "data": ("row_tokens",),
+}
 # What of `data` goes with a tokenizer, and what with a whole model.
 _WITH_TEXT, _WITH_ALL = ("tokenizer", "vocabulary"), ("row_tokens", "fit", "tiles")
 
@@ -97,7 +102,7 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
         RecipeError: the recipe asks for another tokenizer.
     """
     table = copy.deepcopy(dict(table))
-    config.recipe(table)  # What is wrong in it is said of what was given.
+    config.recipe(_known(table))  # What is wrong in it is said of what was given.
     model, data = table.setdefault("model", {}), table.setdefault("data", {})
     found = sources(model.get("init", {}))
     if found and found[0].part == ALL:
@@ -115,6 +120,16 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
         _agree_on_words(data, giving)
         _keep(data, recipe_of(giving.folder), _WITH_TEXT)
     return table
+
+
+def _known(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table without what cannot be judged before its architecture is there."""
+    known = {
+        name: {key: value for key, value in table[name].items() if key not in keys}
+        for name, keys in _OF_ARCHITECTURE.items()
+        if isinstance(table.get(name), Mapping)
+    }
+    return {**table, **known}
 
 
 def _keep(data: dict[str, Any], theirs: Recipe, keys: Sequence[str]) -> None:
