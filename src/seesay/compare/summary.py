@@ -237,7 +237,9 @@ class Comparison:
 
 
 def spent(row: Row, name: str) -> str:
-    """Seconds or flops as people write them, and those of what it began with: 1.2 T + 3 T."""
+    """Seconds or flops as people write them, and those of what it began with:
+    8.1 TFLOP + 40 TFLOP.
+    """
     written = {"flops": operations, "seconds": duration}[name]
     own, before = row.compute.get(name), row.compute.get(f"before_{name}")
     if own is None:

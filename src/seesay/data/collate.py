@@ -196,10 +196,13 @@ def _labels(rows: Sequence[Row], *, regions: int | None) -> torch.Tensor | None:
     if shape is None:
         return None
     attributes, places = shape[0], shape[1] if regions is None else regions
-    several = [np.full((len(row.pictures), attributes, places), -1, np.int64) for row in rows]
-    for made, row in zip(several, rows, strict=True):
-        if row.labels is not None:
-            made[..., : row.labels.shape[-1]] = row.labels
+    several = [
+        np.full((len(row.pictures), attributes, places), -1, np.int64)
+        if row.labels is None
+        else np.pad(row.labels, ((0, 0), (0, 0), (0, places - row.labels.shape[-1])),
+                    constant_values=-1)
+        for row in rows
+    ]  # fmt: skip
     return torch.from_numpy(np.concatenate(several))
 
 
