@@ -20,11 +20,8 @@ from seesay.train.parts import near
 ALL = "all"
 # Tables of words, by tokens: those that are written, and those that a connector is told.
 _WORDS = ("text.embedding.weight", "connector.words.embedding.weight")
-# What hangs on an architecture that may still be to come.
-_OF_ARCHITECTURE = {
-    "train": ("patch_weight", "object_weight", "box_weight"),
-    "data": ("row_tokens",),
-}
+# What of `train` hangs on heads that may still be to come.
+_OF_HEADS = ("patch_weight", "object_weight", "box_weight")
 # What of `data` goes with a tokenizer, and what with a whole model.
 _WITH_TEXT, _WITH_ALL = ("tokenizer", "vocabulary"), ("row_tokens", "fit", "tiles")
 
@@ -124,12 +121,10 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
 
 def _known(table: Mapping[str, Any]) -> dict[str, Any]:
     """A table without what cannot be judged before its architecture is there."""
-    known = {
-        name: {key: value for key, value in table[name].items() if key not in keys}
-        for name, keys in _OF_ARCHITECTURE.items()
-        if isinstance(table.get(name), Mapping)
-    }
-    return {**table, **known}
+    train = table.get("train")
+    if not isinstance(train, Mapping):
+        return dict(table)
+    return {**table, "train": {k: v for k, v in train.items() if k not in _OF_HEADS}}
 
 
 def _keep(data: dict[str, Any], theirs: Recipe, keys: Sequence[str]) -> None:
