@@ -5,7 +5,6 @@ can judge whether it is make cleaner pairs of the same pictures (CapFilt, arXiv:
 """
 
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image
 
 from seesay import writing
-from seesay.data import decode
+from seesay.data import images
 from seesay.errors import DataError
 from seesay.predict import Answer, Prompt
 from seesay.records import Example, Picture, identity
@@ -139,7 +137,8 @@ def write(pairs: Iterator[Pair], folder: Path, *, threshold: float = 0.5) -> Cou
                     continue
                 count[f"{kind}_kept"] += 1
                 if key not in names:
-                    names[key] = _copy(pair.picture, unfinished / "images", len(names))
+                    place = unfinished / "images"
+                    names[key] = _copy(pair.picture, place, len(names), pair.origin)
                 row = {
                     "image": f"images/{names[key]}",
                     "caption": pair.caption,
@@ -157,15 +156,9 @@ def write(pairs: Iterator[Pair], folder: Path, *, threshold: float = 0.5) -> Cou
     return Counts(pictures=len(seen), pictures_left=len(names), **count)
 
 
-def _copy(picture: Picture, folder: Path, number: int) -> str:
+def _copy(picture: Picture, folder: Path, number: int, where: str) -> str:
     """A copy of a picture, as it is; its name."""
-    if isinstance(picture, np.ndarray):
-        name = f"{number:06d}.png"
-        Image.fromarray(picture).save(folder / name)
-    elif isinstance(picture, Path):
-        name = f"{number:06d}{picture.suffix.lower()}"
-        shutil.copyfile(picture, folder / name)
-    else:
-        name = f"{number:06d}.{(decode.sniff(picture) or 'png').lower()}"
-        (folder / name).write_bytes(picture)
+    data, ending = images.as_file(picture, where=where)
+    name = f"{number:06d}{ending}"
+    (folder / name).write_bytes(data)
     return name

@@ -56,8 +56,8 @@ FORMS = (
 )
 # Names of a column whose captions are learned too where a table asks questions in other rows.
 BESIDE = ("caption", "captions")
-# What a row that asks may have besides.
-ASKED_WITH = ("options", "reasoning")
+# What a row that asks may have besides, and what one may that has a class alone.
+ASKED_WITH, CLASSED_WITH = ("options", "reasoning"), ("options",)
 # Tasks that learn from the same rows as another.
 SAME_ROWS = {"retrieve": "caption"}
 
@@ -99,8 +99,9 @@ def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
     if form is None:
         raise _no_text(columns, roles, task=task, where=where)
     used = {"image": roles["image"]} | {role: roles[role] for role in form.roles}
-    if form.asks:
-        used |= {role: roles[role] for role in ASKED_WITH if role in roles}
+    if form.asks or form.truth in ("label", "kind"):
+        also = ASKED_WITH if form.asks else CLASSED_WITH
+        used |= {role: roles[role] for role in also if role in roles}
     beside = _beside(columns, given) if form.asks and task is None else None
     if beside is not None and beside not in used.values():
         used["caption"] = beside
@@ -121,13 +122,14 @@ def _given(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict
     return found
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A column's name as names are compared."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def _named(columns: Sequence[str], role: str) -> str | None:
-    plain = {_plain(name): name for name in reversed(columns)}
-    return next((plain[alias] for alias in ROLES[role] if alias in plain), None)
+    known = {plain(name): name for name in reversed(columns)}
+    return next((known[alias] for alias in ROLES[role] if alias in known), None)
 
 
 def _form(roles: Mapping[str, str], given: set[str], *, task: str | None) -> Form | None:
@@ -140,12 +142,12 @@ def _form(roles: Mapping[str, str], given: set[str], *, task: str | None) -> For
 
 
 def _beside(columns: Sequence[str], given: Mapping[str, str]) -> str | None:
-    return given.get("caption", next((name for name in columns if _plain(name) in BESIDE), None))
+    return given.get("caption", next((name for name in columns if plain(name) in BESIDE), None))
 
 
 def _kinds(columns: Sequence[str], given: Mapping[str, str], used: set[str]) -> tuple[str, ...]:
     named = (given["kind"],) if "kind" in given else ()
-    known = tuple(name for name in columns if _plain(name) in ROLES["kind"])
+    known = tuple(name for name in columns if plain(name) in ROLES["kind"])
     return tuple(name for name in dict.fromkeys(named + known) if name not in used)
 
 

@@ -43,6 +43,9 @@ _OPENERS: dict[str, Callable[[io.BytesIO, str], Image.Image]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
 FORMATS = tuple(_OPENERS)
+# How a file of each format is called.
+ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "GIF": ".gif", "BMP": ".bmp",
+           "TIFF": ".tiff"}  # fmt: skip
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 HEAD = 16  # bytes that `sniff` needs
 
@@ -111,6 +114,11 @@ def sniff(head: bytes) -> str | None:
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF"
     return "BMP" if head.startswith(b"BM") else None
+
+
+def ending(head: bytes) -> str:
+    """How a file that begins with these bytes is to be called."""
+    return ENDINGS.get(sniff(head) or "", ".png")
 
 
 def not_a_picture(head: bytes) -> str:

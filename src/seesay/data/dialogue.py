@@ -52,6 +52,32 @@ def turns_of(cell: Any, *, num_pictures: int) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
+def messages(turns: Sequence[Turn], *, num_pictures: int) -> list[dict[str, str]]:
+    """Turns as LLaVA writes them, which `turns_of` reads as the same.
+
+    Pictures in front stand before what the user says first; one who says nothing only shows them.
+    Marks in people's own words, which would be taken for pictures, are left out.
+    """
+    front = num_pictures - sum(len(turn.pictures) for turn in turns)
+    said = [(turn.role, _written(turn)) for turn in turns]
+    if front and (not said or said[0][0] != "user"):
+        said.insert(0, ("user", ""))
+    marks = "\n".join([MARK] * front)
+    made = [
+        ("human" if role == "user" else "gpt", f"{marks}\n{text}" if front and not i else text)
+        for i, (role, text) in enumerate(said)
+    ]
+    return [{"from": name, "value": text.strip()} for name, text in made]
+
+
+def _written(turn: Turn) -> str:
+    """A turn's text with a mark where each picture is shown, behind its reasoning."""
+    cuts = (0, *turn.pictures, len(turn.text))
+    pieces = [turn.text[a:b].replace(MARK, "") for a, b in zip(cuts, cuts[1:], strict=False)]
+    text = MARK.join(pieces)
+    return f"<think>{turn.reasoning}</think>{text}" if turn.reasoning else text
+
+
 def among(texts: Sequence[str]) -> bool:
     """Whether pictures are shown inside texts: several, and not all of them before any word.
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -27,7 +28,7 @@ class Broken:
 
 
 @dataclass(slots=True)
-class _Item:
+class Item:
     """A row whose pictures are found and whose text is cleaned."""
 
     images: tuple[Picture, ...]
@@ -57,12 +58,17 @@ class Reader:
         for origin, row in rows:
             number += 1
             try:
-                items.append(self._item(origin, row))
+                items.append(self.item(origin, row))
             except Refused as why:
                 broken.append(Broken(origin, str(why)))
         return self._examples(items), broken, number
 
-    def _item(self, origin: Origin, row: Mapping[str, Any] | str) -> _Item:
+    def item(self, origin: Origin, row: Mapping[str, Any] | str) -> Item:
+        """What a row says.
+
+        Raises:
+            Refused: why it is broken.
+        """
         if isinstance(row, str):
             raise Refused(row)
         found, form = self.columns.found, self.columns.form
@@ -70,10 +76,10 @@ class Reader:
         labels = self._labels(row)
         if form.truth == "conversation":
             turns = turns_of(row.get(found["conversation"]), num_pictures=len(images))
-            return _Item(images, group, origin, "", ("",), (), labels, turns)
+            return Item(images, group, origin, "", ("",), (), labels, turns)
         if form.asks and (captions := self._captions(row)):
             question = "".join(_texts(row.get(found[form.asks])))
-            return _Item(images, group, origin, question, captions, (), labels, task="caption")
+            return Item(images, group, origin, question, captions, (), labels, task="caption")
         question = _single(row.get(found[form.asks]), form.asks) if form.asks else ""
         truths = self._truths(row.get(found[form.truth]))
         options = _options(row.get(found["options"])) if "options" in found else ()
@@ -81,7 +87,7 @@ class Reader:
             truths = (_chosen(truths[0], options),)
         reasoning = _texts(row.get(found["reasoning"])) if "reasoning" in found else ()
         thought = reasoning[0] if reasoning else ""  # of several people's, one
-        return _Item(images, group, origin, question, truths, options, labels, reasoning=thought)
+        return Item(images, group, origin, question, truths, options, labels, reasoning=thought)
 
     def _captions(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """The captions of a row that answers no question; one with a question lacks the answer."""
@@ -110,41 +116,63 @@ class Reader:
             return texts  # several captions are as many truths
         return (Counter(texts).most_common(1)[0][0],)  # several answers are people who voted
 
-    def _examples(self, items: Sequence[_Item]) -> list[Example]:
+    def _examples(self, items: Sequence[Item]) -> list[Example]:
+        plain = {item.truths[0] for item in items if not (item.options or item.task)}
+        closed = self.closed(plain)
+        return [example for item in items for example in self.examples(item, closed)]
+
+    def closed(self, truths: set[str]) -> "Closed":
+        """What the truths of all rows are called, and the closed set that they make."""
+        form = self.columns.form
+        if form.truth not in ("label", "kind"):
+            return Closed({}, ())
+        names = _label_names(truths, asked=form.asks)
+        options = tuple(sorted(set(names.values())))
+        return Closed(names, () if form.asks and len(options) > MAX_OPTIONS else options)
+
+    def labels(self, rows: Iterable[Row]) -> set[str]:
+        """The truths of rows that say nothing of what there is to choose among."""
+        found, form, several = self.columns.found, self.columns.form, set()
+        for _, row in rows:
+            if isinstance(row, str) or ("options" in found and _texts(row.get(found["options"]))):
+                continue
+            with suppress(Refused):
+                several.add(self._truths(row.get(found[form.truth]))[0])
+        return several
+
+    def examples(self, item: Item, closed: "Closed") -> list[Example]:
+        """The examples of a row: one, or one for each of its captions."""
         form = self.columns.form
         if form.truth == "conversation":
-            return [_example(item, item.turns, self.task or _task(item.turns)) for item in items]
-        names, options = {}, ()
-        if form.truth in ("label", "kind"):
-            plain = (item for item in items if not (item.options or item.task))
-            names = _label_names({item.truths[0] for item in plain}, asked=form.asks)
-            options = tuple(sorted(set(names.values())))
-        if form.asks and len(options) > MAX_OPTIONS:
-            options = ()
-        task = self.task or form.task
-        asked = CLASS_QUESTION if form.task == "classify" else ""
+            return [_example(item, item.turns, self.task or _task(item.turns))]
+        pictures = len(item.images)
+        if item.task:
+            return [
+                _example(item, _turns(item.question, truth, pictures=pictures), item.task)
+                for truth in item.truths
+            ]
+        question = item.question or (CLASS_QUESTION if form.task == "classify" else "")
+        named = (closed.names.get(truth, truth) for truth in item.truths)
         return [
             _example(
-                item, _turns(item.question, truth, pictures=len(item.images)), item.task
-            )
-            if item.task
-            else _example(
                 item,
-                _turns(
-                    item.question or asked,
-                    names.get(truth, truth),
-                    item.reasoning,
-                    pictures=len(item.images),
-                ),
-                task,
-                options,
+                _turns(question, truth, item.reasoning, pictures=pictures),
+                self.task or form.task,
+                closed.options,
             )
-            for item in items
-            for truth in item.truths
+            for truth in named
         ]
 
 
-def _example(item: _Item, turns: tuple[Turn, ...], task: str,
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The names of labels, and the closed set that they are, where they make one."""
+
+    names: Mapping[str, str]
+    options: tuple[str, ...]
+
+
+def _example(item: Item, turns: tuple[Turn, ...], task: str,
              options: tuple[str, ...] = ()) -> Example:  # fmt: skip
     return Example(
         item.images,

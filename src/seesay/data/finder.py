@@ -21,14 +21,15 @@ class Finder:
     """Finds pictures by name under `root`, and keeps one copy of those that come as bytes.
 
     Each is looked at once: that it is there, is inside `root`, is not empty and starts like a
-    picture. Whether it decodes is for `check` and for training to see.
+    picture. Whether it decodes is for `check` and for training to see. Without `hold`, what comes
+    as bytes is passed on and not kept.
     """
 
-    def __init__(self, root: Path, *, where: str) -> None:
+    def __init__(self, root: Path, *, where: str, hold: bool = True) -> None:
         self.root = os.path.abspath(root)
         self.real = os.path.realpath(root)
         self.where = where
-        self.held = 0
+        self.hold, self.held = hold, 0
         self._named: dict[str, tuple[Path, str] | str] = {}
         self._folders: dict[str, str] = {}
         self._listed: dict[str, dict[str, str]] = {}
@@ -63,11 +64,13 @@ class Finder:
     def _by_bytes(self, data: bytes) -> tuple[bytes, str]:
         _looks_right(len(data), data[:64])
         group = hashlib.blake2b(data, digest_size=12).hexdigest()
+        if not self.hold:
+            return data, group
         if group not in self._bytes:
-            self._hold(len(data))
+            self._count(len(data))
         return self._bytes.setdefault(group, data), group
 
-    def _hold(self, size: int) -> None:
+    def _count(self, size: int) -> None:
         self.held += size
         if self.held > MAX_HELD:
             raise DataError(

@@ -3,11 +3,13 @@
 Shapes: H height, W width, in that order everywhere but in Pillow's own (width, height).
 """
 
+import io
+
 import numpy as np
 from einops import rearrange
 from PIL import Image
 
-from seesay.data.decode import Facts, decode, encoded, inspect, name
+from seesay.data.decode import HEAD, Facts, decode, encoded, ending, inspect, name
 from seesay.errors import DataError, PictureError, nearest
 from seesay.records import Picture
 
@@ -42,6 +44,20 @@ def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch
         return _checked(picture, where)
     image = _image(picture, where, wanted=(width, height))
     return np.array(_fitted(image, (width, height), fit))
+
+
+def as_file(picture: Picture, *, where: str = "") -> tuple[bytes, str]:
+    """A picture as it lies in a file, and that file's ending; pixels as a PNG.
+
+    Raises:
+        PictureError: empty, too large, or not to be read.
+    """
+    if isinstance(picture, np.ndarray):
+        made = io.BytesIO()
+        Image.fromarray(_checked(picture, where)).save(made, "PNG")
+        return made.getvalue(), ".png"
+    data = encoded(picture, where or name(picture))
+    return data, ending(data[:HEAD])
 
 
 def num_tiles(tiles: tuple[int, int]) -> int:

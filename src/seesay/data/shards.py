@@ -37,7 +37,7 @@ def table(paths: Sequence[Path]) -> Table:
 
     def rows(wanted: Collection[str]) -> Iterator[Row]:
         for path, found in samples.items():
-            yield from _with_pictures(path, found)
+            yield from _with_pictures(path, found, wanted="image" in wanted)
 
     return Table(where, "tar shards", tuple(columns), rows, paths[0].parent, {})
 
@@ -121,10 +121,10 @@ def _json(text: str) -> dict[str, Any]:
     return value
 
 
-def _with_pictures(path: Path, samples: Sequence[_Sample]) -> Iterator[Row]:
+def _with_pictures(path: Path, samples: Sequence[_Sample], *, wanted: bool) -> Iterator[Row]:
     with open(path, "rb") as file:
         for origin, row, members in samples:
-            if isinstance(row, str):
+            if isinstance(row, str) or not wanted:
                 yield origin, row
                 continue
             pictures = []

@@ -79,16 +79,56 @@ def read(
 
 def _read(source: str | Path, columns: Mapping[str, str] | None, limit_broken: float,
           task: str | None, root: str | Path | None) -> Source:  # fmt: skip
+    opened = open_rows(source, columns=columns, task=task, root=root)
+    table, found = opened.table, opened.columns
+    examples, broken, rows = opened.reader.read(table.rows(found.wanted))
+    opened.check(broken, rows, limit_broken=limit_broken)
+    return Source(examples, broken, rows, table.format, found.found, table.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source whose rows are still to be read: its table, what its columns mean, its reader."""
+
+    table: Table
+    columns: roles.Columns
+    reader: Reader
+
+    def check(self, broken: list[Broken], rows: int, *, limit_broken: float) -> None:
+        """See that there were rows, and no more of them broken than may be.
+
+        Raises:
+            DataError: none, or more.
+        """
+        if not rows:
+            raise DataError("no rows under its header", where=self.table.path, fix="write some")
+        if len(broken) > limit_broken * rows:
+            root = self.reader.finder.root
+            raise _too_many(self.table, broken, rows, limit=limit_broken, root=root)
+
+
+def open_rows(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    task: str | None = None,
+    root: str | Path | None = None,
+    hold: bool = True,
+) -> Opened:
+    """A source, to be read row by row.
+
+    Args:
+        source, columns, task, root: as for `read`.
+        hold: keep pictures that are no files, so that rows with the same one share it. Who passes
+            through the rows once, and keeps none, needs no memory for them without it.
+
+    Raises:
+        DataError: nothing there, or not to be understood.
+    """
     table = _table(source)
     found = roles.find(table.columns, columns, task=task, where=table.path)
-    finder = Finder(Path(root) if root else table.root, where=table.path)
-    reader = Reader(found, finder, table.classes, task)
-    examples, broken, rows = reader.read(table.rows(found.wanted))
-    if not rows:
-        raise DataError("no rows under its header", where=table.path, fix="write some")
-    if len(broken) > limit_broken * rows:
-        raise _too_many(table, broken, rows, limit=limit_broken, root=finder.root)
-    return Source(examples, broken, rows, table.format, found.found, table.path)
+    finder = Finder(Path(root) if root else table.root, where=table.path, hold=hold)
+    return Opened(table, found, Reader(found, finder, table.classes, task))
 
 
 @contextmanager
