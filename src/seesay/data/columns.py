@@ -8,8 +8,9 @@ from seesay.errors import DataError, nearest
 # Role -> the names that people give it, likeliest first.
 ROLES: dict[str, tuple[str, ...]] = {
     "image": (
-        "image", "images", "image_path", "img_path", "image_file", "img", "file_name", "filename",
-        "filepath", "file_path", "file", "path", "picture", "pictures", "photo", "图片", "图像",
+        "image", "images", "image_path", "img_path", "image_file", "img", "file_name", "file_names",
+        "filename", "filepath", "file_path", "file", "path", "picture", "pictures", "photo",
+        "图片", "图像",
     ),
     "question": ("question", "query", "prompt", "instruction", "问题"),
     "sentence": ("sentence", "statement", "hypothesis", "text"),

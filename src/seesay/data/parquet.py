@@ -222,4 +222,6 @@ def _cell(value: Any, kind: str) -> Any:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as it was before the column held fractions too
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

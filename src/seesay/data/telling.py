@@ -18,8 +18,8 @@ TOLD = ("image", "question", "sentence", "answer", "label", "caption", "conversa
 class Telling:
     """Rows as they are written: by their roles' names, and with what columns nobody reads say.
 
-    A column that would be taken for something else among those names is left out: `lost` are such. `names` are those of a row, `wanted` what is to
-    be read for it.
+    A column that would be taken for something else among those names is left out: `lost` are such.
+    `names` are those of a row, `wanted` what is to be read for it.
 
     talk: as conversations, whatever they are; `closed` is then what labels are called.
     """

@@ -9,7 +9,7 @@ import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, runtime_checkable
 
 from seesay.data import images
 from seesay.data.beside import Beside
@@ -21,6 +21,7 @@ SHARD = 500 * 2**20
 DIGITS = 9
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Rows to files: `add` one after another, then `finish` for the names of the files."""
 
@@ -81,8 +82,8 @@ class Lines:
         ) as file:
             for line in lines:
                 row = json.loads(line)
-                names = row.pop("file_name")
-                _write_line(file, {"file_names": names if isinstance(names, list) else [names]} | row)
+                cell = row.pop("file_name")
+                _write_line(file, {"file_names": cell if isinstance(cell, list) else [cell]} | row)
         os.replace(draft, self.folder / self.table)
 
 
@@ -142,9 +143,9 @@ class Shards:
             (ending if len(files) == 1 else f".{i:0{width}}{ending}", data)
             for i, (data, ending) in enumerate(files)
         ]
-        text = json.dumps(row, ensure_ascii=False).encode()
+        parts.append((".json", json.dumps(row, ensure_ascii=False).encode()))
         tar = self._open()
-        lines = [_put(tar, f"{self.samples:0{DIGITS}}", *part) for part in [*parts, (".json", text)]]
+        lines = [_put(tar, f"{self.samples:0{DIGITS}}", *part) for part in parts]
         self.index.append(" ".join(lines))
         self.samples += 1
         if tar.offset >= self.shard:
