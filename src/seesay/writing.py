@@ -36,6 +36,53 @@ def check_free(folder: Path) -> None:
 
 
 @contextmanager
+def more_files(folder: Path) -> Iterator[Path]:
+    """Another folder to write files in, which all come into this one at the end, or none.
+
+    Raises:
+        DataError: one of that name is there already, or they cannot be written.
+    """
+    unfinished, moved = folder / f".{os.getpid()}.tmp", []
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        made = sorted(path for path in unfinished.rglob("*") if path.is_file())
+        for path in made:
+            place = folder / path.relative_to(unfinished)
+            check_new(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
+            moved.append(place)
+    except BaseException as error:
+        for place in moved:
+            place.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(folder, error) from error
+        raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_new(path: Path) -> None:
+    """See that there is no such file.
+
+    Raises:
+        DataError: there is.
+    """
+    if path.exists():
+        fix = "choose another folder, or delete this one first"
+        raise DataError("is there already", where=str(path), fix=fix)
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"the folder cannot be written: {error.strerror or error}",
+        where=str(folder),
+        fix="choose a folder you may write to, on a disk with room",
+    )
+
+
+@contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Another folder to write in, which takes this one's place at the end, if nothing went wrong.
 
@@ -51,10 +98,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
             folder.rmdir()
         unfinished.rename(folder)
     except OSError as error:
-        raise DataError(
-            f"the folder cannot be written: {error.strerror or error}",
-            where=str(folder),
-            fix="choose a folder you may write to, on a disk with room",
-        ) from error
+        raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

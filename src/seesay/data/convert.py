@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seesay import writing
+from seesay.data.ahead import Seen, unseen
 from seesay.data.beside import Beside
 from seesay.data.examples import Broken, Item
 from seesay.data.finder import Refused
@@ -25,7 +26,6 @@ LAYOUTS: dict[str, Callable[..., Writer]] = {
     "llava": Llava,
 }
 STEM = "data"  # what tables and shards are called
-Seen = Callable[[int, int | None], None]  # told how many are done, and of how many if known
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def convert(
     root: str | Path | None = None,
     shard: int = SHARD,
     limit_broken: float = 0.05,
-    seen: Seen = lambda done, total: None,
+    seen: Seen = unseen,
 ) -> Converted:
     """Write a data set in another layout; reading it again gives the same examples.
 
@@ -69,7 +69,8 @@ def convert(
         out: the folder to write, new or empty; it appears whole or not at all.
         to: one of `LAYOUTS`. As `llava`, classes and options to choose among are lost.
         shard: bytes of a tar shard or a Parquet file, about.
-        seen: called with the rows that are done; how many there are is not known.
+        seen: called with what is counted ("rows"), how many are done, and None: how many there are
+            is not known.
 
     Raises:
         DataError: what cannot be read, or written, or too many broken rows.
@@ -144,5 +145,5 @@ def _pass(
         write(writer, item, telling.rows(item, raw), to=to)
         rows += 1
         pictures += len(item.images)
-        seen(rows, None)
+        seen("rows", rows, None)
     return rows, pictures, broken

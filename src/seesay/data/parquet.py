@@ -78,20 +78,21 @@ class Parquet:
         if self.files and not _schema(wider).equals(_schema(self.kinds)):
             self._widen(wider)
         self.kinds = wider
-        if self.file is None:
-            self._begin()
-        self.file.write_table(_table(self.rows, self.kinds))
+        self._begun().write_table(_table(self.rows, self.kinds))
         self.begun += self.held
         self.rows, self.held = [], 0
         if self.begun >= self.shard:
             self.stop()
 
-    def _begin(self) -> None:
+    def _begun(self) -> Any:
+        """The file that is written now."""
         import pyarrow.parquet
 
-        self.begun = 0
-        self.files.append(self.folder / f".{self.stem}-{len(self.files):05}.part")
-        self.file = pyarrow.parquet.ParquetWriter(self.files[-1], _schema(self.kinds))
+        if self.file is None:
+            self.begun = 0
+            self.files.append(self.folder / f".{self.stem}-{len(self.files):05}.part")
+            self.file = pyarrow.parquet.ParquetWriter(self.files[-1], _schema(self.kinds))
+        return self.file
 
     def _widen(self, wider: Mapping[str, str]) -> None:
         """Write what is there anew, in columns that hold more."""
