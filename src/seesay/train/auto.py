@@ -14,6 +14,7 @@ import numpy as np
 from seesay import config
 from seesay.config import Recipe
 from seesay.data import images, sources
+from seesay.data.groups import Groups
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
 from seesay.records import Example, Picture
@@ -170,26 +171,16 @@ def _choose(
 def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
     """A mark for each example of each source: the same where two have a picture in common."""
     numbers: dict[Any, int] = {}
-    parents: list[int] = []
-
-    def top(number: int) -> int:
-        while parents[number] != number:
-            number = parents[number]
-        return number
+    groups = Groups()
 
     def mark(example: Example) -> int:
-        found = []
         for key in map(_key, example.images):
             if key not in numbers:
-                numbers[key] = len(parents)
-                parents.append(len(parents))
-            found.append(top(numbers[key]))
-        for number in found:
-            parents[number] = min(found)
-        return min(found)
+                numbers[key] = groups.add()
+        return groups.join(numbers[key] for key in map(_key, example.images))
 
     first = [[mark(example) for example in examples] for examples in given]
-    return [[top(number) for number in marks] for marks in first]
+    return [[groups.first(number) for number in marks] for marks in first]
 
 
 def _key(picture: Picture) -> object:
