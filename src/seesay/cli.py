@@ -49,6 +49,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "seesay.commands.data:check",
         "Count, measure and preview a data set, and name what is broken in it.",
     ),
+    "data show": (
+        "seesay.commands.show:show",
+        "Show examples exactly as a model will see them: tiles, tokens, loss mask, boxes.",
+    ),
     "scenes export": (
         "seesay.commands.scenes:export",
         "Write pictures and text of the built-in world to a folder.",

@@ -7,15 +7,16 @@ boxes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from seesay.data.augment import Change
 from seesay.data.text import Document
 from seesay.errors import LengthError
-from seesay.records import Batch
+from seesay.records import Batch, Example
 
 # Rows are padded to a multiple of this, so that few distinct shapes reach the kernels.
 ROUND = 8
@@ -33,6 +34,8 @@ class Row:
     them there.
     `boxes` are what is looked at in each picture, (R, 4), as shares of it. `located` is where each
     document's last answer is, (4,) a document, as `Batch` has it; NaN where that is not known.
+    `examples` are what it is made of, as they were read or drawn, and `changes` what was done to
+    the pictures of each (none: nothing), for people to look at.
     """
 
     pictures: np.ndarray
@@ -45,6 +48,8 @@ class Row:
     instructed: bool = False
     boxes: tuple[np.ndarray, ...] | None = None
     located: tuple[np.ndarray, ...] | None = None
+    examples: tuple[Example, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -78,7 +83,9 @@ def showing(document: Document, marks: int, *, picture_token: int) -> Document:
     """A document that begins with so many picture tokens of its own."""
     tokens = np.concatenate((np.full(marks, picture_token, np.int64), document.tokens))
     learned = np.concatenate((np.zeros(marks, bool), document.learned))
-    return Document(tokens, learned, document.pictured + marks)
+    return replace(
+        document, tokens=tokens, learned=learned, pictured=document.pictured + marks
+    )
 
 
 def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list[list[int]]:

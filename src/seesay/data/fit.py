@@ -13,7 +13,8 @@ from seesay.coordinates import cells, shares
 from seesay.data import images
 from seesay.data.collate import showing
 from seesay.data.text import Document, Text
-from seesay.records import Box, Picture, Turn
+from seesay.errors import DataError
+from seesay.records import Box, Example, Picture, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,29 @@ class Fit:
     def beside(self, pictures: int) -> int:
         """Tokens that a document may have, in a row of so many pictures, beside theirs."""
         return self.row_tokens - pictures * self.each
+
+    def room_of(self, example: Example) -> int:
+        """Tokens that a document of an example may have, those of pictures inside it included.
+
+        Raises:
+            DataError: its pictures leave no room, or are fewer than its turns show.
+        """
+        number, inside = len(example.images), self.inside(example.turns)
+        if inside > number:
+            raise DataError(
+                f"{inside} pictures are shown in a conversation with {number}",
+                where=str(example.origin),
+                fix="give every picture that a turn shows",
+            )
+        room = self.beside(number)
+        if room < 2:
+            raise DataError(
+                f"{number} pictures take {number * self.each} tokens, a row holds "
+                f"{self.row_tokens}",
+                where=str(example.origin),
+                fix="raise data.row_tokens, or model.connector.factor",
+            )
+        return room + inside * self.each
 
     def shared(self, pictures: int) -> int:
         """Tokens that the documents of a row share, those of pictures in each included."""

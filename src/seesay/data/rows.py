@@ -109,6 +109,7 @@ class SceneRows:
             located=tuple(located(asked[i][-1], documents[i]) for i in kept)
             if self.fit.located and shown
             else None,
+            examples=tuple(e for i in kept for e in asked[i]) or tuple(examples[:1]),
         )
 
     def _asked(self, spoken: Sequence[Example]) -> list[list[Example]]:
@@ -187,29 +188,11 @@ class FileRows:
             if not self.fit.spoken:
                 rows.append(members)
                 continue
-            room = self._room(examples[members[0]])
+            room = self.fit.room_of(examples[members[0]])
             lengths = [self._document(examples[i], room).num_inputs for i in members]
             shared = self.fit.shared(len(examples[members[0]].images))
             rows += [[members[i] for i in row] for row in split(lengths, room=shared)]
         return rows
-
-    def _room(self, example: Example) -> int:
-        number, inside = len(example.images), self.fit.inside(example.turns)
-        if inside > number:
-            raise DataError(
-                f"{inside} pictures are shown in a conversation with {number}",
-                where=str(example.origin),
-                fix="give every picture that a turn shows",
-            )
-        room = self.fit.beside(number)
-        if room < 2:
-            raise DataError(
-                f"{number} pictures take {number * self.fit.each} tokens, a row holds "
-                f"{self.fit.row_tokens}",
-                where=str(example.origin),
-                fix="raise data.row_tokens, or model.connector.factor",
-            )
-        return room + inside * self.fit.each
 
     def _document(self, example: Example, room: int) -> Document:
         turns = example.turns if self.reasoning else straight(example.turns)
@@ -221,7 +204,7 @@ class FileRows:
         del stage
         place = order.permuted(index, size=len(self.rows), seed=self.seed)
         examples = [self.examples[i] for i in self.rows[place]]
-        room = self._room(examples[0])
+        room = self.fit.room_of(examples[0])
         change = self.augment.drawn(self.seed, index)
         # A word for another may take a token more than was planned: a row may be that much longer.
         changed = [replace(example, turns=change.turns(example.turns)) for example in examples]
@@ -241,6 +224,8 @@ class FileRows:
             instructed=self.fit.instructed,
             boxes=boxes,
             located=self._located(examples, documents, change) if self.fit.located else None,
+            examples=tuple(examples),
+            changes=(change,) * len(examples),
         )
         # What is said among pictures is not said of all of them.
         spoken = changed if self.fit.claimed and not inside else ()

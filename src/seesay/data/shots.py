@@ -11,6 +11,7 @@ import numpy as np
 
 from seesay.config import SourceConfig, StageConfig
 from seesay.data import order
+from seesay.data.augment import Change
 from seesay.data.collate import Row
 from seesay.data.rows import TRIES, FileRows, SceneRows, staged, straight
 from seesay.records import Example, Turn
@@ -101,6 +102,8 @@ class ShotRows:
                     str(whole.origin),
                     self._labels(examples[first:]),
                     self._about(examples[first:]) if about else None,
+                    examples=tuple(examples[first:]),
+                    changes=tuple(change or Change() for change in changes[first:]),
                 )
         return None
 

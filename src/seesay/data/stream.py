@@ -53,18 +53,21 @@ class Stream(Dataset):
 
     def __getitem__(self, key: tuple[int, float]) -> Batch:
         step, progress = key
-        rows, skipped = self._rows(step, self.stage(progress))
+        rows, skipped = self.rows(step, self.stage(progress))
         if not rows:
             rows = self._instead(step, self.stage(progress), skipped)
-        made = collate(
+        return replace(self.batched(rows), skipped=tuple(skipped))
+
+    def batched(self, rows: Sequence[Row]) -> Batch:
+        """Rows as the batch that a model is given."""
+        return collate(
             rows,
             picture_token=self.text.picture,
             picture_tokens=self.fit.picture_tokens,
             pad=self.text.pad,
         )
-        return replace(made, skipped=tuple(skipped))
 
-    def _rows(self, step: int, stage: StageConfig | None) -> tuple[list[Row], list[str]]:
+    def rows(self, step: int, stage: StageConfig | None) -> tuple[list[Row], list[str]]:
         """This rank's rows of a step, and why others that belong to it are not there."""
         # Of the step and these weights alone, so that a resumed run needs nothing else.
         weights = self.weights if stage is None or stage.weights is None else stage.weights
@@ -80,7 +83,7 @@ class Stream(Dataset):
 
     def _instead(self, step: int, stage: StageConfig | None, skipped: Sequence[str]) -> list[Row]:
         """Rows of a later step. How much may be broken is for training to say, which counts it."""
-        later = (self._rows(step + ahead, stage)[0] for ahead in range(1, LATER + 1))
+        later = (self.rows(step + ahead, stage)[0] for ahead in range(1, LATER + 1))
         rows = next(filter(None, later), None)
         if rows is None:
             raise DataError(

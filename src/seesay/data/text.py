@@ -5,7 +5,7 @@ Shapes: T positions of one document.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -113,11 +113,13 @@ class Document:
     """A conversation as tokens: int64 (T,), and which of them are to be predicted (bool, T).
 
     pictured: how many of the tokens are those of pictures shown inside it.
+    lost: the tokens that did not fit behind them.
     """
 
     tokens: np.ndarray
     learned: np.ndarray
     pictured: int = 0
+    lost: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -197,7 +199,8 @@ class Text:
                 where=where,
                 fix="shorten the question, or raise model.text.context and data.row_tokens",
             )
-        return Document(document.tokens[:limit], learned, document.pictured)
+        kept, lost = document.tokens[:limit], document.tokens[limit:]
+        return Document(kept, learned, document.pictured, lost)
 
     def _spread(self, document: Document, picture_tokens: int) -> Document:
         """A document in which every picture's mark stands as often as the picture has tokens."""

@@ -34,11 +34,19 @@ def settle(
 
     The picture size is taken from the data where the recipe does not give one.
     """
-    recipe = config.recipe(table)
-    if recipe.train.minutes is None and recipe.train.steps is None:
+    train = config.recipe(table).train
+    if train.minutes is None and train.steps is None:
         raise RecipeError(
             "no end is set", where="train", fix="give --minutes or --steps (train.minutes)"
         )
+    return look(table, say=say)
+
+
+def look(
+    table: dict[str, Any], *, say: Callable[[str], None]
+) -> tuple[Recipe, list[list[Example]]]:
+    """`settle`, for a recipe that nothing is trained by: it needs no end."""
+    recipe = config.recipe(table)
     given = [_read(source, recipe, say) for source in recipe.data.sources]
     every = [example for examples in given for example in examples]
     if every and "image_size" not in table.get("model", {}).get("vision", {}):

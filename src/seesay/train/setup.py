@@ -56,7 +56,7 @@ def prepare(
     torch.manual_seed(recipe.train.seed)
     given = list(examples) if examples is not None else read(recipe.data)
     _check_boxes(recipe, given)
-    text = text or init.text(recipe) or teacher.text(recipe) or learn_text(recipe, given)
+    text = text or tokenizer(recipe, given)
     place = machine.device(device)
     dtype = machine.precision(place, wish=WISHES[recipe.train.precision])
     model = families.build(recipe.model, vocabulary=len(text), picture_token=text.picture)
@@ -88,6 +88,13 @@ def prepare(
         run.facts["peak_flops"] = machine.measure_matmul(place, dtype, seconds=0.2)
     say(describe(run))
     return run
+
+
+def tokenizer(recipe: Recipe, examples: Sequence[Sequence[Example]]) -> Text:
+    """That of the checkpoint that first weights come from, or that of the teacher, or else one
+    learned from the data.
+    """
+    return init.text(recipe) or teacher.text(recipe) or learn_text(recipe, examples)
 
 
 def fit(recipe: Recipe, model: Model) -> Fit:
