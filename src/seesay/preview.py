@@ -211,7 +211,8 @@ def _token(token: Token, tiles: list[int]) -> dict[str, Any]:
         title.append(f"sees up to place {token.sees}")
     text = token.text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·")
     if token.tile is not None and token.position is not None:
-        text, under = _named(token.tile, tiles), f"{token.position}–{token.position + token.count - 1}"
+        last = token.position + token.count - 1
+        text, under = _named(token.tile, tiles), f"{token.position}–{last}"
         title.append(f"{token.count} tokens")
     return {
         "text": text or "∅",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from seesay.data.check import answers, check, pairs
+from seesay.data.check import check
+from seesay.data.counts import answers, pairs
 from seesay.data.sheet import sheet
 from seesay.errors import DataError
 from seesay.records import Box, Example, Origin, Turn

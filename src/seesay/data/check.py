@@ -1,46 +1,26 @@
 """Check: decode every picture and count everything in a data set before training on it."""
 
-import hashlib
-import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
-from seesay.data.decode import Facts, encoded, inspect
+from seesay.data import lengths, noise
+from seesay.data.counts import answers, counted, pairs, slices, spread
+from seesay.data.counts import lengths as measured
 from seesay.data.examples import Broken
-from seesay.data.images import examine
-from seesay.data.report import Answers, Lengths, Report, Spread
+from seesay.data.fit import Fit
+from seesay.data.looked import Looked, Pictures, alike, look
+from seesay.data.noise import Asked, Doubt, Judged
+from seesay.data.overlap import Overlap, overlap
+from seesay.data.report import Report
 from seesay.data.sheet import sheet as draw_sheet
 from seesay.data.sources import Source, read
-from seesay.errors import PictureError
-from seesay.records import Example, Origin, Picture, identity
+from seesay.data.text import Text
+from seesay.records import Example, Origin, identity
 
-TOP = 10  # answers that are listed
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """One picture: where it is first used, its names, and what decoding it gave."""
-
-    use: "_Use"
-    digest: str
-    facts: Facts | None
-    why: str
-
-
-@dataclass(slots=True)
-class _Use:
-    """Where a picture is used: first, how often, and under which names."""
-
-    picture: Picture
-    origin: Origin
-    times: int
-    names: set[str]
+Seen = Callable[[int, int], None]
 
 
 def check(
@@ -50,34 +30,51 @@ def check(
     task: str | None = None,
     root: str | Path | None = None,
     sheet: str | Path | None = None,
+    against: str | Path | None = None,
+    text: Text | None = None,
+    fit: Fit | None = None,
     num_threads: int | None = None,
-    seen: Callable[[int, int], None] = lambda done, total: None,
+    seen: Seen = lambda done, total: None,
 ) -> Report:
     """Read a source as `read` does, however much of it is broken, and report on all of it.
 
     Args:
         source, columns, task, root: as for `read`.
         sheet: where to write a contact sheet (PNG), if anywhere.
+        against: data that must have nothing in common with it, such as those to measure on.
+        text, fit: how a recipe reads it; what does not fit is then named.
         num_threads: pictures that are decoded side by side; as many as processors if not given.
-        seen: called with pictures decoded and pictures in all.
+        seen: called with pictures decoded and pictures in all; anew for `against`.
 
     Raises:
         DataError: nothing there, or not to be understood.
     """
-    found = read(source, columns=columns, task=task, root=root, limit_broken=1.0)
-    pictures = _decoded(found.examples, num_threads or os.cpu_count() or 1, seen)
+    how = {"columns": columns, "task": task, "limit_broken": 1.0}
+    found = read(source, root=root, **how)
+    pictures = look(found.examples, threads=num_threads, seen=seen)
+    shared = None
+    if against is not None:
+        other = read(against, **how)
+        theirs = look(other.examples, threads=num_threads, seen=seen)
+        shared = overlap((found.examples, pictures), (other.examples, theirs), path=other.path)
     sheets = ""
     if sheet is not None and found.examples:
         draw_sheet(found.examples, Path(sheet))
         sheets = str(sheet)
-    return _report(found, pictures, sheets)
+    long = [] if text is None or fit is None else lengths.too_long(
+        found.examples, text=text, fit=fit
+    )  # fmt: skip
+    return _report(found, pictures, sheets, shared, [str(each) for each in long])
 
 
-def _report(found: Source, pictures: Mapping[Hashable, _Seen], sheet: str) -> Report:
+def _report(found: Source, pictures: Pictures, sheet: str, shared: Overlap | None,
+            long: list[str]) -> Report:  # fmt: skip
     facts = [picture.facts for picture in pictures.values() if picture.facts]
     turns = [pair for example in found.examples for pair in pairs(example)]
     # Captions are no answers to guess, where there are questions too.
     asked = [example for example in found.examples if example.task != "caption"]
+    near = alike(list(pictures.values()))
+    doubts, judged = _doubts(found.examples, pictures)
     return Report(
         path=found.path,
         format=found.format,
@@ -85,131 +82,31 @@ def _report(found: Source, pictures: Mapping[Hashable, _Seen], sheet: str) -> Re
         rows=found.rows,
         examples=len(found.examples),
         pictures=len(pictures),
-        tasks=_counted(example.task for example in found.examples),
-        formats=_counted(each.format for each in facts),
-        kinds=_counted(each.kind for each in facts),
+        tasks=counted(example.task for example in found.examples),
+        formats=counted(each.format for each in facts),
+        kinds=counted(each.kind for each in facts),
         width=spread([each.width for each in facts]),
         height=spread([each.height for each in facts]),
-        questions=_lengths([question for question, _ in turns if question]),
-        texts=_lengths([answer for _, answer in turns]),
+        questions=measured([question for question, _ in turns if question]),
+        texts=measured([answer for _, answer in turns]),
         answers=answers([pair for e in asked or found.examples for pair in pairs(e)]),
-        slices=_slices(found.examples),
+        slices=slices(found.examples),
         duplicates=_duplicates(pictures.values()),
+        near=[sorted(one.name for one in group) for group in near],
         contradictions=_contradictions(found.examples, pictures),
+        near_contradictions=_near_contradictions(found.examples, pictures, near),
+        empty=lengths.empty(found.examples),
+        long=long,
+        odd=[str(each) for each in lengths.odd(found.examples)],
+        doubts=doubts,
+        judged=judged,
+        against=shared,
         broken=found.broken + _broken(pictures.values()),
         sheet=sheet,
     )
 
 
-def pairs(example: Example) -> list[tuple[str, str]]:
-    """Each of the assistant's turns with the user's before it (empty for a bare caption)."""
-    found, question = [], ""
-    for turn in example.turns:
-        if turn.role == "assistant":
-            found.append((question, turn.text))
-        question = turn.text if turn.role == "user" else ""
-    return found
-
-
-def spread(values: Sequence[int]) -> Spread:
-    """The least, the middle and the most of some counts."""
-    return Spread(min(values), median(values), max(values)) if values else Spread(0, 0, 0)
-
-
-def answers(turns: Sequence[tuple[str, str]]) -> Answers:
-    """How the answers are spread, and what is right by guessing without a look at the pictures.
-
-    `majority` always says the most frequent answer. `blind` says the most frequent answer to the
-    same question among the other examples (so a question asked once teaches nothing), or
-    `majority` if that is more often right.
-    """
-    counts = Counter(answer for _, answer in turns)
-    total = max(1, len(turns))
-    top = [(text, count, count / total) for text, count in counts.most_common(TOP)]
-    majority = top[0][2] if top else 0.0
-    blind = max(majority, _blind(turns) / total)
-    return Answers(len(turns), len(counts), majority, blind, top)
-
-
-def _blind(turns: Sequence[tuple[str, str]]) -> float:
-    by_question: dict[str, Counter[str]] = defaultdict(Counter)
-    for question, answer in turns:
-        by_question[question][answer] += 1
-    everywhere = _left_out(Counter(answer for _, answer in turns))
-    right = 0.0
-    for counts in by_question.values():
-        hits = _left_out(counts) if counts.total() > 1 else everywhere
-        right += sum(count * hits(answer) for answer, count in counts.items())
-    return right
-
-
-def _left_out(counts: Counter[str]) -> Callable[[str], float]:
-    """For an answer: how likely the most frequent of the others is it, with ties drawn by lot."""
-    sizes = Counter(counts.values())
-    largest = sorted(counts.values(), reverse=True)[:2]
-
-    def hit(answer: str) -> float:
-        own = counts[answer]
-        rest = largest[-1] if own == largest[0] and sizes[own] == 1 else largest[0]
-        others = sizes[rest] - (own == rest)
-        if len(counts) == 1 or own - 1 > rest:
-            return float(own > 1)
-        return 1 / (1 + others) if own - 1 == rest and own > 1 else 0.0
-
-    return hit
-
-
-def _decoded(examples: Sequence[Example], num_threads: int,
-             seen: Callable[[int, int], None]) -> dict[Hashable, _Seen]:  # fmt: skip
-    """Every different picture once, decoded; by the identity that `_identity` gives."""
-    uses: dict[Hashable, _Use] = {}
-    for example in examples:
-        for picture in example.images:
-            key, name = identity(picture), _name(picture, example.origin)
-            use = uses.setdefault(key, _Use(picture, example.origin, 0, set()))
-            use.times += 1
-            use.names.add(name)
-    found = {}
-    with ThreadPoolExecutor(num_threads) as pool:
-        for key, picture in zip(uses, pool.map(_look, uses.values()), strict=True):
-            found[key] = picture
-            seen(len(found), len(uses))
-    return found
-
-
-def _name(picture: Picture, origin: Origin) -> str:
-    return str(picture) if isinstance(picture, Path) else origin.file
-
-
-def _look(use: _Use) -> _Seen:
-    try:
-        if isinstance(use.picture, np.ndarray):
-            return _Seen(use, _digest(use.picture.tobytes()), examine(use.picture), "")
-        data = encoded(use.picture, str(use.origin))
-        return _Seen(use, _digest(data), inspect(data, where=str(use.origin)), "")
-    except PictureError as error:
-        return _Seen(use, "", None, error.what)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def _counted(values: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(values).most_common())
-
-
-def _lengths(texts: Sequence[str]) -> Lengths:
-    words = [len(text.split()) for text in texts]
-    return Lengths(len(texts), spread([len(text) for text in texts]), spread(words))
-
-
-def _slices(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
-    names = sorted({name for example in examples for name in example.labels})
-    return {name: _counted(e.labels[name] for e in examples if name in e.labels) for name in names}
-
-
-def _duplicates(pictures: Iterable[_Seen]) -> list[list[str]]:
+def _duplicates(pictures: Iterable[Looked]) -> list[list[str]]:
     """Names of pictures whose bytes are the same."""
     names: dict[str, set[str]] = defaultdict(set)
     for picture in pictures:
@@ -218,14 +115,35 @@ def _duplicates(pictures: Iterable[_Seen]) -> list[list[str]]:
     return [sorted(several) for several in names.values() if len(several) > 1]
 
 
-def _contradictions(examples: Sequence[Example], pictures: Mapping[Hashable, _Seen]) -> list[str]:
-    """The same question on the same picture with different answers."""
-    said: dict[tuple[str, ...], dict[str, Origin]] = defaultdict(dict)
+Said = dict[tuple[str, ...], dict[str, Origin]]
+
+
+def _said(examples: Sequence[Example], told: Callable[[Looked], str], pictures: Pictures) -> Said:
+    """(question, pictures) -> each answer given, and where first; pictures as `told` names them."""
+    said: Said = defaultdict(dict)
     for example in examples:
-        digests = [pictures[identity(picture)].digest for picture in example.images]
+        names = [told(pictures[identity(picture)]) for picture in example.images]
         for question, answer in pairs(example):
-            if question and all(digests):
-                said[(question, *digests)].setdefault(answer, example.origin)
+            if question and all(names):
+                said[(question, *names)].setdefault(answer, example.origin)
+    return said
+
+
+def _contradictions(examples: Sequence[Example], pictures: Pictures) -> list[str]:
+    """The same question on the same picture with different answers."""
+    return _several(_said(examples, lambda picture: picture.digest, pictures))
+
+
+def _near_contradictions(examples: Sequence[Example], pictures: Pictures,
+                         near: Sequence[Sequence[Looked]]) -> list[str]:  # fmt: skip
+    """The same question on pictures that look nearly the same, with different answers."""
+    group = {one.digest: f"group {i}" for i, several in enumerate(near) for one in several}
+    found = _several(_said(examples, lambda p: group.get(p.digest, p.digest), pictures))
+    known = set(_contradictions(examples, pictures))
+    return [each for each in found if each not in known]
+
+
+def _several(said: Said) -> list[str]:
     return [
         f"'{question}': " + ", ".join(f"'{answer}' ({where})" for answer, where in answers.items())
         for (question, *_), answers in said.items()
@@ -233,7 +151,24 @@ def _contradictions(examples: Sequence[Example], pictures: Mapping[Hashable, _Se
     ]
 
 
-def _broken(pictures: Iterable[_Seen]) -> list[Broken]:
+def _doubts(examples: Sequence[Example], pictures: Pictures) -> tuple[list[Doubt], list[Judged]]:
+    """Answers that may be wrong, of questions on one picture that decodes."""
+    keys = [key for key, one in pictures.items() if one.small is not None]
+    places = {key: place for place, key in enumerate(keys)}
+    asked = [
+        Asked(places[identity(example.images[0])], question, answer, example.origin)
+        for example in examples
+        if len(example.images) == 1 and identity(example.images[0]) in places
+        for question, answer in pairs(example)
+        if question
+    ]
+    if not asked:
+        return [], []
+    small = np.stack([one.small for one in pictures.values() if one.small is not None])
+    return noise.doubts(asked, small)
+
+
+def _broken(pictures: Iterable[Looked]) -> list[Broken]:
     return [
         Broken(seen.use.origin, f"{seen.why} ({min(seen.use.names)}; {seen.use.times} examples)")
         for seen in pictures

@@ -92,13 +92,13 @@ def decode(data: bytes, *, where: str, wanted: tuple[int, int] | None = None) ->
         return _upright(_rgb(_loaded(image), where), orientation)
 
 
-def inspect(data: bytes, *, where: str) -> Facts:
-    """Decode every pixel and say what the picture is."""
+def inspect(data: bytes, *, where: str) -> tuple[Facts, Image.Image]:
+    """Decode every pixel, say what the picture is, and give it upright in RGB."""
     with _refused(where):
         image, orientation = _opened(data, where)
         kind = _kind(image)
         upright = _upright(_rgb(_loaded(image), where), orientation)
-    return Facts(sniff(data) or "", kind, *upright.size)
+    return Facts(sniff(data) or "", kind, *upright.size), upright
 
 
 def sniff(head: bytes) -> str | None:

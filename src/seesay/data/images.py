@@ -92,7 +92,7 @@ def examine(picture: Picture, *, where: str = "") -> Facts:
         height, width = _checked(picture, where).shape[:2]
         return Facts("array", "colour", width, height)
     where = where or name(picture)
-    return inspect(encoded(picture, where), where=where)
+    return inspect(encoded(picture, where), where=where)[0]
 
 
 def _size(size: tuple[int, int] | int) -> tuple[int, int]:

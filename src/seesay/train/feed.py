@@ -1,4 +1,4 @@
-"""Feed: what a recipe puts before its model, by the code that training uses, without its weights."""
+"""Feed: what a recipe puts before its model, by the code of training, without its weights."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ def feed(
     recipe, given = auto.look(table, say=say)
     examples: list[Sequence[Example]] = [*given]
     if held_back is not None and _holds_back(recipe, given):
-        kept, _ = auto.hold_back(recipe, given, share=held_back, say=say)
+        kept, _ = auto.hold_back(recipe, given, share=held_back, say=lambda line: None)
         examples = [*kept]
     words = text or setup.tokenizer(recipe, examples)
     # What a model reads hangs on its kind alone: no weight is needed.
