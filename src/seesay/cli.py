@@ -47,11 +47,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "data check": (
         "seesay.commands.data:check",
-        "Count, measure and preview a data set, and name what is broken in it.",
+        "Count, measure and preview a data set, and name what is broken or odd in it.",
+    ),
+    "data stats": (
+        "seesay.commands.data:stats",
+        "Say in numbers what a data set holds: examples, lengths in tokens, how full rows are.",
     ),
     "data show": (
         "seesay.commands.show:show",
         "Show examples exactly as a model will see them: tiles, tokens, loss mask, boxes.",
+    ),
+    "data split": (
+        "seesay.commands.convert:split",
+        "Part a data set to train and to measure on; what looks the same stays together.",
+    ),
+    "data convert": (
+        "seesay.commands.convert:convert",
+        "Write a data set in another layout: JSONL, Parquet, tar shards, imagefolder, LLaVA.",
     ),
     "scenes export": (
         "seesay.commands.scenes:export",
@@ -60,7 +72,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("seesay.commands.doctor:doctor", "Say what this machine has and what it lacks."),
 }
 
-GROUPS = {"data": "Look at data before training on it.", "scenes": "The built-in world."}
+GROUPS = {
+    "data": "Look at data before training on it, part it, convert it.",
+    "scenes": "The built-in world.",
+}
 
 # Long and heavy on memory: worth starting anew with the allocator tuned.
 TUNED = ("demo", "train", "eval", "compare")

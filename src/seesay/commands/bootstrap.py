@@ -1,14 +1,13 @@
 """`seesay bootstrap`: cleaner captions of the same pictures."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import count_pictures, pairs, print_json
+from seesay.commands.options import counting, pairs, print_json
 
 
 def bootstrap(
@@ -71,12 +70,13 @@ def bootstrap(
         quiet=quiet,
         task="caption",
     )
+    seen = counting(quiet=quiet)
     made = boot.bootstrap(
         examples,
         filter=judge,
         captioner=says,
         samples=samples,
-        progress=None if quiet or not sys.stderr.isatty() else count_pictures,
+        progress=lambda done, total: seen("pictures", done, total),
     )
     counts = boot.write(made, out, threshold=threshold)
     if json:

@@ -5,7 +5,8 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +61,48 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def count_pictures(done: int, total: int) -> None:
-    """Say on standard error how many pictures are done, in place of what was said before."""
-    end = "\n" if done == total else ""
-    print(f"\r{done} of {total} pictures", end=end, file=sys.stderr, flush=True)
+def counting(*, quiet: bool = False) -> Callable[[str, int, int | None], None]:
+    """A bar on standard error, told what is counted, how many are done, and of how many.
+
+    Nothing where that is no terminal, or all is to be quiet.
+    """
+    if quiet or not sys.stderr.isatty():
+        return lambda what, done, total: None
+    return Bar()
+
+
+class Bar:
+    """A line that is written over: how many are done, the share of all as a bar, the time left."""
+
+    WIDTH, EVERY = 24, 0.1  # characters of the bar; seconds between two looks
+
+    def __init__(self) -> None:
+        self.what, self.begun, self.shown = "", 0.0, 0.0
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Show how far it is; a line ends with the last, or when something else is counted."""
+        now = time.monotonic()
+        if what != self.what or done == 1:
+            if self.what and what != self.what and self.shown:
+                print(file=sys.stderr)
+            self.what, self.begun, self.shown = what, now, 0.0
+        last = done == total
+        if not last and now - self.shown < self.EVERY:
+            return
+        self.shown = 0.0 if last else now
+        print(f"\r{self.text(done, total, now)}\x1b[K", end="\n" if last else "",
+              file=sys.stderr, flush=True)  # fmt: skip
+        if last:
+            self.what = ""
+
+    def text(self, done: int, total: int | None, now: float) -> str:
+        """What it shows at a time."""
+        if total is None:
+            return f"{done:,} {self.what}"
+        full = round(self.WIDTH * done / max(1, total))
+        bar = "█" * full + "·" * (self.WIDTH - full)
+        left = round((now - self.begun) * (total - done) / max(1, done))
+        return f"{bar} {done:,} of {total:,} {self.what}, {left // 60}:{left % 60:02} left"
 
 
 def silent(text: str) -> None:

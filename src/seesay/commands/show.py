@@ -70,9 +70,12 @@ def fed_with(
     columns: list[str] | None = None,
     set_: list[str] | None = None,
     seed: int | None = None,
+    held_back: bool = True,
     say: Any = silent,
 ) -> Any:
     """What a recipe, or a run's, makes of a source.
+
+    held_back: without the pictures that training keeps to measure on, where it keeps any.
 
     Raises:
         RecipeError: a recipe and a run.
@@ -85,16 +88,16 @@ def fed_with(
 
     if recipe is not None and run is not None:
         raise RecipeError("--recipe with --run", where="--run", fix="a run has its own: give one")
-    text, held_back = None, HELD_BACK
+    text, share = None, HELD_BACK if held_back else None
     table: dict[str, Any] = {}
     if run is not None:
         folder = checkpoint.find(run)
-        table, text, held_back = checkpoint.open_config(folder)["recipe"], Text.open(folder), None
+        table, text, share = checkpoint.open_config(folder)["recipe"], Text.open(folder), None
     elif recipe is not None:
         table = config.load(catalogue.find(recipe))
     given = [] if seed is None else [f"train.seed={seed}"]
     table = config.override(_of(table, source, columns), [*given, *(set_ or ())])
-    return feed(table, text=text, held_back=held_back, say=say)
+    return feed(table, text=text, held_back=share, say=say)
 
 
 def _of(table: dict[str, Any], source: str, columns: list[str] | None) -> dict[str, Any]:
