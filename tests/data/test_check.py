@@ -6,16 +6,21 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from data.layouts import LAYOUTS, pictures, png, tar
+from data.test_hashes import copies, photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
 from seesay.data.check import check
-from seesay.data.counts import answers, pairs
+from seesay.data.counts import answers, entropy, pairs
+from seesay.data.fit import Fit
 from seesay.data.sheet import sheet
+from seesay.data.text import learn
 from seesay.errors import DataError
 from seesay.records import Box, Example, Origin, Turn
 
@@ -135,6 +140,130 @@ def test_progress(table):
     path = table("image,caption\nimages/0000.png,a\nimages/0001.png,b\n")
     check(path, seen=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 2), (2, 2)]
+
+
+# What looks nearly the same, what is in both, what may be wrong.
+
+
+def photos(folder: Path, numbers: range, *, how: str = "as it is") -> list[str]:
+    """Photographs in a folder, or one kind of near copy of them; their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        original = photo(number, 96)
+        copy = original if how == "as it is" else copies(original)[how]
+        path = folder / f"{number}.png"
+        path.write_bytes(copy) if isinstance(copy, bytes) else copy.save(path)
+    return [f"{folder.name}/{number}.png" for number in numbers]
+
+
+def asked_of(path: Path, names: list[str], answers: list[str]) -> Path:
+    rows = "".join(f"{n},what?,{a}\n" for n, a in zip(names, answers, strict=True))
+    path.write_text("image,question,answer\n" + rows)
+    return path
+
+
+def test_near_duplicates(tmp_path):
+    names = photos(tmp_path / "a", range(4)) + photos(tmp_path / "b", range(2), how="jpeg")
+    report = check(asked_of(tmp_path / "all.csv", names, ["1", "2", "3", "4", "1", "9"]))
+    assert report.near == [
+        [f"{tmp_path}/a/{i}.png", f"{tmp_path}/b/{i}.png"] for i in range(2)
+    ]
+    assert report.duplicates == [] and report.contradictions == []
+    (said,) = report.near_contradictions
+    assert "'what?': '2'" in said and "'9'" in said
+    assert "4 pictures look nearly the same as another" in " ".join(report.notes)
+    assert "nearly the same picture (2)" in page(report)
+
+
+def test_near_duplicates_in_a_file_are_named_by_their_rows(tmp_path):
+    names = photos(tmp_path / "a", range(2)) + photos(tmp_path / "b", range(1), how="jpeg")
+    cells = [(tmp_path / name).read_bytes() for name in names]
+    table = pyarrow.table({"image": cells, "caption": ["x", "y", "z"]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    report = check(tmp_path / "a.parquet")
+    assert report.near == [[f"{tmp_path}/a.parquet:1", f"{tmp_path}/a.parquet:3"]]
+
+
+def test_what_is_in_both(tmp_path):
+    train = photos(tmp_path / "train", range(6))
+    test = photos(tmp_path / "test", range(4, 6)) + photos(
+        tmp_path / "near", range(2), how="brighter"
+    )
+    test += photos(tmp_path / "new", range(20, 23))
+    here = asked_of(tmp_path / "train.csv", train, list("abcdef"))
+    there = asked_of(tmp_path / "test.csv", test, list("efabxyz"))
+    shared = check(here, against=there).against
+    assert shared and (shared.pictures, shared.rows, shared.path) == (7, 7, str(there))
+    at = str(tmp_path)
+    assert shared.same == [(f"{at}/train/{i}.png", f"{at}/test/{i}.png") for i in (4, 5)]
+    assert shared.near == [(f"{at}/train/{i}.png", f"{at}/near/{i}.png") for i in (0, 1)]
+    assert shared.asked == [(f"{here}:6", f"{there}:2"), (f"{here}:7", f"{there}:3")]
+    report = check(here, against=there)
+    said = " ".join(report.notes)
+    assert f"2 of 7 pictures of {there} are here too" in said
+    assert f"2 others of {there} look nearly the same" in said
+    assert "in both: pictures (2)" in page(report)
+    assert json.loads(json.dumps(report.as_dict()))["against"]["near"][0][0].endswith("0.png")
+
+
+def test_near_copies_of_each_other_on_the_other_side_are_all_named(tmp_path):
+    """Whose prints are equal as well as near."""
+    train = photos(tmp_path / "train", range(1))
+    other = photos(tmp_path / "near", range(1), how="jpeg") + ["near/again.png"]
+    again = Image.open(tmp_path / "near" / "0.png")
+    again.load()
+    again.save(tmp_path / "near" / "again.png")  # the same pixels, not the same bytes
+    here = asked_of(tmp_path / "train.csv", train, ["a"])
+    shared = check(here, against=asked_of(tmp_path / "test.csv", other, ["a", "a"])).against
+    assert shared and shared.same == [] and len(shared.near) == 2
+
+
+def test_nothing_in_both(tmp_path):
+    here = asked_of(tmp_path / "a.csv", photos(tmp_path / "a", range(3)), list("abc"))
+    there = asked_of(tmp_path / "b.csv", photos(tmp_path / "b", range(7, 9)), list("ab"))
+    report = check(here, against=there)
+    assert report.notes[-1] == f"nothing is in {there} too"
+
+
+def test_candidates_for_wrong_answers(tmp_path):
+    """Of pictures of two colours: the one with the other's name is named."""
+    for number in range(60):
+        name, level = ("dark", 40) if number % 2 else ("light", 220)
+        picture = np.full((12, 12, 3), level + number // 6, np.uint8)
+        picture[number % 12] = number * 4
+        folder = tmp_path / (name if number != 7 else "light")
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    report = check(tmp_path)
+    (doubt,) = report.doubts
+    assert doubt.origin.file == f"{tmp_path}/light/7.png" and doubt.other == "dark"
+    assert report.judged[0].agreement > 0.9
+    assert "may be wrong (candidates) (1)" in page(report)
+    assert report.as_dict()["doubts"][0]["origin"] == f"{tmp_path}/light/7.png"
+
+
+def test_empty_odd_and_too_long(table):
+    long = "word " * 60
+    rows = [f"images/{i % 3:04}.png,a caption of a cat" for i in range(30)]
+    rows += ["images/0001.png,?", f"images/0002.png,{long}"]
+    path = table("image,caption\n" + "\n".join(rows))
+    words = learn(["a caption of a cat word ?"], kind="character")
+    report = check(path, text=words, fit=Fit((16, 16), picture_tokens=4, row_tokens=40))
+    assert report.empty == [f"{path}:32: the answer is only '?'"]
+    assert len(report.long) == 1 and f"{path}:33: 301 tokens, room for 36" in report.long[0]
+    assert {text.split(" ")[0] for text in report.odd} == {f"{path}:32:", f"{path}:33:"}
+    shown = page(report)
+    assert "too long for the recipe (1)" in shown and "odd lengths (2)" in shown
+    assert check(path).long == []
+
+
+# Counting.
+
+
+def test_entropy():
+    assert entropy([1, 1, 1, 1]) == 2 and entropy([5, 0]) == 0 and entropy([]) == 0
+    found = answers([("a?", "x"), ("a?", "y"), ("b?", "z"), ("b?", "z")])
+    assert (found.entropy, found.entropy_given) == (1.5, 0.5)
 
 
 # The contact sheet

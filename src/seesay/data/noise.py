@@ -143,15 +143,15 @@ def _votes(features: Float[np.ndarray, "N F"], answers: Int[np.ndarray, " N"],
            among: Int[np.ndarray, " M"]) -> Float[np.ndarray, "N K"]:  # fmt: skip
     """The share of each picture's nearest ones, itself aside, that have each answer."""
     count = int(answers.max()) + 1
-    votes = np.zeros((len(answers), count), np.float32)
+    votes = np.zeros((len(answers), count))
     for start in range(0, len(answers), AT_ONCE):
         rows = np.arange(start, min(start + AT_ONCE, len(answers)))
         like = features[rows] @ features[among].T
         like[among[None] == rows[:, None]] = -np.inf
         nearest = np.argpartition(-like, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
         for column in answers[among[nearest]].T:
-            votes[rows, column] += 1 / NEIGHBOURS
-    return votes
+            votes[rows, column] += 1
+    return votes / NEIGHBOURS
 
 
 # Likenesses: vectors of length one, whose products are cosines.
