@@ -36,8 +36,8 @@ def planted(known: list[dict[str, str]], kind: str, seed: int = 0):
     return asked, set(np.flatnonzero(wrong).tolist())
 
 
-# Chance finds one in twenty. Measured on 1,000 pictures, seeds 0 to 2: colour: 100 % of what is named
-# is wrong, and 98 to 100 % of what is wrong is named; shape: 81 to 84 %, and 69 to 92 %.
+# Chance finds one in twenty. Measured on 1,000 pictures, seeds 0 to 2: colour: 100 % of what is
+# named is wrong, and 98 to 100 % of what is wrong is named; shape: 81 to 84 %, and 69 to 92 %.
 @pytest.mark.parametrize(
     ("kind", "likeness", "precision", "recall"),
     [("colour", "colour", 0.95, 0.9), ("shape", "outline", 0.7, 0.6)],
