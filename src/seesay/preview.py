@@ -1,7 +1,7 @@
 """Preview: rows as a model gets them -> one HTML file that needs nothing else; the same as data.
 
 The template beside this file, `show.html.j2`, says how it looks. What is shown is taken from the
-batches that training makes (`data/seen.py`): nothing is rendered a second time.
+batches that training makes (`data/exhibit.py`): nothing is rendered a second time.
 """
 
 import base64
@@ -14,7 +14,7 @@ import numpy as np
 
 from seesay import config, writing
 from seesay.data import images
-from seesay.data.seen import Document, Seen, Shown, Sides, Token, seen
+from seesay.data.exhibit import Document, Exhibit, Shown, Sides, Token, exhibits
 from seesay.report import template
 from seesay.train.feed import Feed
 
@@ -31,7 +31,7 @@ class Preview:
 
     feed: Feed
     source: str
-    rows: list[Seen]
+    rows: list[Exhibit]
     skipped: list[str]
 
     @property
@@ -70,7 +70,7 @@ def preview(feed: Feed, *, source: str, count: int, at: float = 1.0) -> Preview:
     rows, skipped = stream.rows(0, stream.stage(at))
     if not rows:
         stream[0, at]  # which says why
-    return Preview(feed, source, seen(stream.batched(rows), rows, text=feed.text, fit=feed.fit),
+    return Preview(feed, source, exhibits(stream.batched(rows), rows, text=feed.text, fit=feed.fit),
                    skipped)  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def write(path: Path, made: Preview, *, command: str = "",
     return writing.replace(path, text)
 
 
-def _as_dict(row: Seen) -> dict[str, Any]:
+def _as_dict(row: Exhibit) -> dict[str, Any]:
     def told(token: Token) -> dict[str, Any]:
         held = {name: getattr(token, name) for name in Token.__slots__}
         return {name: value for name, value in held.items() if value is not None}
@@ -121,7 +121,7 @@ def _as_dict(row: Seen) -> dict[str, Any]:
 # How it is shown.
 
 
-def _row(row: Seen) -> dict[str, Any]:
+def _row(row: Exhibit) -> dict[str, Any]:
     count = len([document for document in row.documents if document.number])
     counts = f"{row.used} positions, of {row.width} in this batch; {count} documents"
     tiles = [len(picture.tiles) for picture in row.pictures]

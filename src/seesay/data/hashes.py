@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool, Int, UInt8, UInt64
 
-from seesay.data.groups import Groups
+from seesay.data.clusters import Clusters
 
 SIDE = 32  # pixels along a side of what is hashed
 BITS = 64
@@ -82,9 +82,9 @@ def near(prints: list[Print], *, distance: int = NEAR) -> Int[np.ndarray, "M 2"]
     return np.concatenate((twins, np.sort(alike, axis=1)))
 
 
-def together(prints: list[Print], *, distance: int = NEAR) -> Groups:
-    """Pictures in groups of those that are nearly the same as another of the group."""
-    made = Groups(len(prints))
+def together(prints: list[Print], *, distance: int = NEAR) -> Clusters:
+    """Pictures in clusters of those that are nearly the same as another of the cluster."""
+    made = Clusters(len(prints))
     for pair in near(prints, distance=distance).tolist():
         made.join(pair)
     return made

@@ -11,7 +11,7 @@ from seesay.data import hashes, images
 from seesay.data.ahead import Seen, ahead
 from seesay.data.examples import Broken, Closed, Item
 from seesay.data.finder import Refused
-from seesay.data.groups import Groups
+from seesay.data.clusters import Clusters
 from seesay.data.hashes import Print
 from seesay.data.sources import Opened
 from seesay.errors import DataError, PictureError, nearest
@@ -38,7 +38,7 @@ class Survey:
         self.marks: list[int] = []
         self.shown: list[tuple[int, ...]] = []
         self.truths: list[str] = []
-        self._groups = Groups()
+        self._clusters = Clusters()
         self._first: list[int] = []  # of each row, a thing of its group
         self._named: dict[str, int] = {}
         self._values: dict[str, int] = {}
@@ -58,7 +58,7 @@ class Survey:
             seen("pictures", self.pictures, None)
             if digest in digests:
                 self.same += 1
-                self._groups.join((thing, digests[digest]))
+                self._clusters.join((thing, digests[digest]))
                 continue
             digests[digest] = thing
             if made is None:
@@ -66,14 +66,14 @@ class Survey:
             else:
                 prints.append((thing, made))
         self._join_near(prints, near)
-        self.marks = [self._groups.first(thing) for thing in self._first]
+        self.marks = [self._clusters.first(thing) for thing in self._first]
 
     def _join_near(self, prints: Sequence[tuple[int, Print]], distance: int) -> None:
         things = [thing for thing, _ in prints]
         alike = hashes.near([made for _, made in prints], distance=distance)
         self.near = len(np.unique(alike))
         for a, b in alike.tolist():
-            self._groups.join((things[a], things[b]))
+            self._clusters.join((things[a], things[b]))
 
     def _news(self) -> Iterator[tuple[int, Picture, str]]:
         """Each picture that was not there before; the rows are joined meanwhile."""
@@ -89,20 +89,20 @@ class Survey:
             for picture in item.images:
                 name = _name(picture)
                 if name not in self._named:
-                    self._named[name] = self._groups.add()
+                    self._named[name] = self._clusters.add()
                     yield self._named[name], picture, str(origin)
                 own.append(self._named[name])
             assert not isinstance(raw, str)
             self._add(item, tuple(own), raw)
 
     def _add(self, item: Item, own: tuple[int, ...], raw: Mapping[str, Any]) -> None:
-        things = list(own) or [self._groups.add()]
+        things = list(own) or [self._clusters.add()]
         value = raw.get(self.by) if self.by else None
         if value not in (None, ""):
             if str(value) not in self._values:
-                self._values[str(value)] = self._groups.add()
+                self._values[str(value)] = self._clusters.add()
             things.append(self._values[str(value)])
-        self._first.append(self._groups.join(things))
+        self._first.append(self._clusters.join(things))
         self.shown.append(own)
         labelled = self.opened.columns.form.truth in ("label", "kind")
         own_set = item.options or item.task

@@ -14,7 +14,7 @@ import numpy as np
 from seesay import config
 from seesay.config import Recipe
 from seesay.data import images, sources
-from seesay.data.groups import Groups
+from seesay.data.clusters import Clusters
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
 from seesay.records import Example, Picture
@@ -179,7 +179,7 @@ def _choose(
 def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
     """A mark for each example of each source: the same where two have a picture in common."""
     numbers: dict[Any, int] = {}
-    groups = Groups()
+    groups = Clusters()
 
     def mark(example: Example) -> int:
         for key in map(_key, example.images):

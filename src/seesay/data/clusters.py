@@ -1,10 +1,10 @@
-"""Groups: things that belong together, where what is joined to one of them is joined to all."""
+"""Clusters: things that belong together, where what is joined to one of them is joined to all."""
 
 from collections.abc import Iterable
 
 
-class Groups:
-    """Numbered things in groups that grow together (union-find, with paths halved)."""
+class Clusters:
+    """Numbered things in clusters that grow together (union-find, with paths halved)."""
 
     def __init__(self, count: int = 0) -> None:
         self._above = list(range(count))
@@ -13,12 +13,12 @@ class Groups:
         return len(self._above)
 
     def add(self) -> int:
-        """One more thing, in a group of its own; its number."""
+        """One more thing, in a cluster of its own; its number."""
         self._above.append(len(self._above))
         return len(self._above) - 1
 
     def first(self, thing: int) -> int:
-        """The first thing of the group that this one is in: what the group goes by."""
+        """The first thing of the cluster that this one is in: what the cluster goes by."""
         above = self._above
         while above[thing] != thing:
             above[thing] = above[above[thing]]
@@ -26,7 +26,7 @@ class Groups:
         return thing
 
     def join(self, things: Iterable[int]) -> int:
-        """Make the groups of these things one; what it goes by.
+        """Make the clusters of these things one; what it goes by.
 
         Raises:
             ValueError: of no things.
@@ -38,5 +38,5 @@ class Groups:
         return first
 
     def marks(self) -> list[int]:
-        """What each thing's group goes by."""
+        """What each thing's cluster goes by."""
         return [self.first(thing) for thing in range(len(self._above))]

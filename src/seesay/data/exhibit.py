@@ -1,4 +1,4 @@
-"""Seen: a batch taken apart again, for people: what a model sees, token by token, tile by tile.
+"""Exhibit: a batch taken apart again, for people: what a model sees, token by token, tile by tile.
 
 All is taken from the batch that a model is given; only what it is made of (where boxes come to lie,
 what was cut off) is asked of the rows.
@@ -78,7 +78,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Exhibit:
     """A row: where it came from, its pictures, its documents, the texts held against its pictures
     and whether each is true; positions in use, and of the batch.
     """
@@ -91,7 +91,7 @@ class Seen:
     width: int = 0
 
 
-def seen(batch: Batch, rows: Sequence[Row], *, text: Text, fit: Fit) -> list[Seen]:
+def exhibits(batch: Batch, rows: Sequence[Row], *, text: Text, fit: Fit) -> list[Exhibit]:
     """What each row of a batch, made of these rows, shows a model."""
     claims, start, made = _claims(batch, text), 0, []
     for b, row in enumerate(rows):
@@ -104,7 +104,7 @@ def seen(batch: Batch, rows: Sequence[Row], *, text: Text, fit: Fit) -> list[See
             document.num_lost = len(given.lost)
             document.lost = _read(text, given.lost)
         made.append(
-            Seen(
+            Exhibit(
                 origin=batch.origins[b],
                 pictures=_pictures(batch, b, row, pixels, fit),
                 documents=documents,

@@ -12,7 +12,7 @@ from seesay.config import DataConfig, SourceConfig
 from seesay.data.augment import Augment
 from seesay.data.fit import Fit
 from seesay.data.rows import FileRows
-from seesay.data.seen import seen, token_text
+from seesay.data.exhibit import exhibits, token_text
 from seesay.data.shots import ShotRows
 from seesay.data.stream import Stream
 from seesay.data.text import learn
@@ -41,7 +41,7 @@ def of(rows, words, fit, *, count):
     stream = Stream([rows], config=config, text=words, fit=fit, batch=count)
     made, _ = stream.rows(0, None)
     batch = stream.batched(made)
-    return sorted(seen(batch, made, text=words, fit=fit), key=lambda row: row.origin), batch, words
+    return sorted(exhibits(batch, made, text=words, fit=fit), key=lambda row: row.origin), batch, words
 
 
 @pytest.mark.parametrize("kind", ["character", "bpe"])
