@@ -103,10 +103,8 @@ def steps(given: argparse.Namespace) -> dict[str, Any]:
 
 def _batch(run: "Run") -> "Batch":
     """A batch of the recipe's last stage."""
-    from seesay.data.order import Steps
 
-    (key,) = Steps(start=0, total=1, progress=lambda step: 1.0)
-    return run.stream[key]
+    return run.stream.step(0, 1.0)
 
 
 def _time(act: Callable[[], object], run: "Run") -> float:
@@ -137,9 +135,7 @@ def rank(given: argparse.Namespace) -> list[dict[str, Any]]:
         whole = _one_text_each(_batch(run)).to(run.device)
 
         def scores(n: int, run: Any = run, whole: Any = whole, apart: bool = family == "dual"):
-            batch = whole.rows(
-                slice(n), width=whole.tokens_BT.shape[1], pictures=slice(n)
-            )
+            batch = whole.rows(slice(n), width=whole.tokens_BT.shape[1], pictures=slice(n))
             step = Step(run, batch, run.model)
             if apart:
                 return step.claims.similarity

@@ -92,7 +92,7 @@ def test_a_recipe_that_is_shipped_is_described(seesay):
     deep = ("--set", "model.text.depth=5", "--set", "train.steps=100")
     shown = seesay("describe", "demo", *deep)
     assert shown.splitlines()[0].split() == ["one", "example", "parameters", "trained", "FLOPs"]
-    vision = r"├── vision  VisionTransformer +1×64×192 +518,880 +all +\d+\.\d%$"
+    vision = r"├── vision  VisionTransformer +1×64×192 +518,496 +all +\d+\.\d%$"
     assert re.search(vision, shown, re.M)
     assert "0–4 ×5  Block" in shown and "attention" not in shown
     for words in ("parameters ", "a training step", "an answer", "memory to train", "100 steps in",

@@ -32,7 +32,7 @@ def drawn(tmp_path, *, model=None, source=GROUND, **train):
     table = runs.table("scenes", data=HERE, model={**MODEL, **(model or {})}, **train)
     table["data"]["sources"] = [source]
     run = runs.prepare(tmp_path, config.recipe(table))
-    return run, run.stream[0, 0.0]
+    return run, run.stream.step(0, 0.0)
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def test_chunks_of_which_some_have_no_box_learn_the_same_words(tmp_path, folder)
     table = runs.table(folder, data=HERE, model=MODEL, box_weight=1.0, batch=4, chunk=1)
     table["data"]["sources"] = [{"path": str(folder)}, GROUND]
     run = runs.prepare(tmp_path, config.recipe(table))
-    batch = run.stream[0, 0.0].to(run.device)
+    batch = run.stream.step(0, 0.0).to(run.device)
     several = chunks.split(batch, 1, owners=Step(run, batch, run.model).owners)
     assert {asks("boxes", chunk.batch) for chunk in several} == {True, False}
     loss_of(run, replace(batch, boxes_BT4=None), run.model).backward()
@@ -137,7 +137,7 @@ def test_boxes_are_weighed_by_a_head(tmp_path):
         runs.recipe(model={**MODEL, "box_head": False}, box_weight=1.0)
     # All kinds but one are asked where none is named: some have boxes.
     run, _ = drawn(tmp_path, source=runs.SCENES, box_weight=1.0)
-    assert any(asks("boxes", run.stream[step, 0.0]) for step in range(20))
+    assert any(asks("boxes", run.stream.step(step, 0.0)) for step in range(20))
 
 
 def test_given_examples_with_boxes_of_their_own_are_enough(tmp_path):
@@ -146,7 +146,7 @@ def test_given_examples_with_boxes_of_their_own_are_enough(tmp_path):
     example = Example((pixels,), turns, Origin("a.csv", 1), boxes=(Box(0, 0, 8, 8),))
     settings = runs.recipe("a.csv", data=HERE, model=MODEL, box_weight=1.0)
     run = setup.prepare(settings, out=tmp_path, examples=[[example]], device="cpu")
-    batch = run.stream[0, 0.0]
+    batch = run.stream.step(0, 0.0)
     assert batch.boxes_BT4 is not None and (~batch.boxes_BT4.isnan()).any()
 
 

@@ -7,7 +7,6 @@ import torch
 from train import runs
 
 from seesay.data.collate import ROUND
-from seesay.data.order import Steps
 from seesay.train import history, preflight
 from seesay.train.losses import Step, loss_of
 
@@ -17,8 +16,7 @@ RATES = {"learning_rate": 0.02, "adamw_learning_rate": 0.01}
 
 def prepared(out, source, **settings):
     run = runs.prepare(out, runs.recipe(source, data=HERE, **{**RATES, **settings}))
-    (key,) = Steps(start=0, total=1, progress=lambda step: 0.0)
-    return run, run.stream[key]
+    return run, run.stream.step(0, 0.0)
 
 
 @pytest.mark.parametrize("source", ["folder", "scenes"])

@@ -203,7 +203,7 @@ class Rehearsal:
             ranks=Ranks(),
         )
         run.teacher, run.self_teacher = self.teacher, self.self_teacher
-        return run, self._batch(stream[0, 1.0])
+        return run, self._batch(stream.step(0, 1.0))
 
     def _batch(self, batch: Batch) -> Batch:
         """The batch with pictures of the model's size."""
