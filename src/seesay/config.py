@@ -275,6 +275,8 @@ class DataConfig:
     tokenizer: Literal["bpe", "character"] = "bpe"
     vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 1024
     row_tokens: Annotated[int, Field(ge=2)] = 192
+    # Pictures share a row with others and theirs, where there is room and the family reads it so.
+    pack: bool = True
     fit: Literal["stretch", "pad", "crop"] = "stretch"
     # A picture is cut into so many rows and columns of model.vision.image_size, and a small one.
     tiles: Size | tuple[Size, Size] = 1

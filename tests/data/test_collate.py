@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seesay.data import collate
-from seesay.data.collate import ROUND, Row, fill, split
+from seesay.data.collate import ROUND, Row
+from seesay.data.packing import fill, split
 from seesay.data.text import Document
 from seesay.errors import LengthError
 from seesay.records import Batch

@@ -36,6 +36,7 @@ class Fit:
     spoken: bool = True  # whether conversations are wanted
     claimed: bool = False  # whether texts to hold against pictures are wanted
     instructed: bool = False  # whether each document begins with its row's pictures
+    packed: bool = False  # whether pictures share a row with others, where there is room
     regions: int = 0  # where boxes are looked at, those along a side of a grid of them
     things: bool = False  # whether what is in each of these boxes is labelled
 

@@ -15,8 +15,9 @@ from seesay.data import order
 from seesay.data.augment import Augment, Change
 from seesay.data.boxes import located
 from seesay.data.claims import claimed_by, claims
-from seesay.data.collate import Row, fill, split
+from seesay.data.collate import Row
 from seesay.data.fit import Fit
+from seesay.data.packing import fill, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, RecipeError
 from seesay.records import Example, Turn

@@ -88,6 +88,7 @@ class Stream(Dataset):
             picture_token=self.text.picture,
             picture_tokens=self.fit.picture_tokens,
             pad=self.text.pad,
+            room=self.fit.row_tokens if self.fit.packed else None,
         )
         return replace(made, skipped=tuple(skipped))
 

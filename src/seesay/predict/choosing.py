@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from seesay.data.collate import Row, split
+from seesay.data.collate import Row
+from seesay.data.packing import split
 from seesay.data.text import Document
 from seesay.model.contract import Embedder, Matcher
 from seesay.predict.pictures import Pictures

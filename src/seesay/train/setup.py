@@ -93,6 +93,8 @@ def prepare(
 def fit(recipe: Recipe, model: Model) -> Fit:
     """What the recipe's model takes in, and what is labelled for it."""
     named, regions = _taught(recipe, "patch"), recipe.model.vision.regions
+    asked = recipe.train.objectives.keys()
+    spoken, claimed = bool(losses.SPOKEN & asked), bool(losses.CLAIMED & asked)
     return Fit(
         size=recipe.model.vision.size,
         picture_tokens=families.picture_tokens(recipe.model),
@@ -102,8 +104,10 @@ def fit(recipe: Recipe, model: Model) -> Fit:
         patches=patch_grid(recipe.model.vision) if named and not regions else None,
         about=_taught(recipe, "object"),
         located=bool(recipe.train.box_weight),
-        spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
-        claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
+        spoken=spoken,
+        claimed=claimed,
+        # What is held against pictures, or filled in, has a row to itself.
+        packed=recipe.data.pack and model.packs and asked <= {"caption"},
         interleaved=model.interleaves,
         instructed=model.instructed,
         regions=regions,
