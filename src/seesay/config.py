@@ -205,6 +205,8 @@ class SourceConfig:
 
     path: str = "scenes"
     weight: Annotated[float, Field(ge=0)] = 1.0
+    # Of a file: at most so many of its examples, drawn by the seed.
+    limit: Size | None = None
     columns: dict[str, str] = field(default_factory=dict)
     # Whether the reasoning before an answer is learned too, where the source has any.
     reasoning: bool = True
@@ -233,6 +235,8 @@ class SourceConfig:
         _rises(self.shots, "shots")
         if self.bind and not (self.path == "scenes" and self.shots[1]):
             raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
+        if self.limit is not None and self.path == "scenes":
+            raise ValueError(f"limit is {self.limit}: scenes are drawn without end")
         if self.told and (self.path != "scenes" or self.pictures):
             raise ValueError("told is true: only scenes are told, and in place of their pictures "
                              "(pictures = false)")  # fmt: skip
@@ -271,6 +275,8 @@ class DataConfig:
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (SourceConfig(),)
     stages: tuple[StageConfig, ...] = ()
+    # Of files: weights times rows ** (1 / temperature), so that 1 makes every row as likely.
+    temperature: Positive | None = None
     dev: str | None = None
     tokenizer: Literal["bpe", "character"] = "bpe"
     vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 1024
@@ -297,6 +303,9 @@ class DataConfig:
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
+        endless = any(source.path == "scenes" for source in self.sources)
+        if self.temperature is not None and endless:
+            raise ValueError("temperature weighs sources by their sizes, and scenes have none")
         if not any(source.weight for source in self.sources):
             raise ValueError("the weights of all sources are 0: give one a share")
         _rises([stage.until for stage in self.stages], "until of the stages")

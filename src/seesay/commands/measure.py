@@ -148,7 +148,7 @@ def examples(
         tell(f"  left out: {broken.origin}: {broken.why}")
     if len(read.broken) > sources.SHOWN:
         tell(f"  left out: {len(read.broken) - sources.SHOWN} more broken rows")
-    found = auto.some(every, limit, seed=seed)
+    found = sources.some(every, limit, seed=seed)
     kept = auto.readable(found, say=tell)
     if len(found) - len(kept) > limit_broken * len(found):
         raise DataError(

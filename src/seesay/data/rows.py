@@ -177,6 +177,10 @@ class FileRows:
         self._kept: dict[str, np.ndarray] = {}
         self._kept_bytes = 0
 
+    def __len__(self) -> int:
+        """Rows of an epoch."""
+        return len(self.rows)
+
     def _plan(self, examples: Sequence[Example]) -> list[list[int]]:
         """Indices of the examples of each row."""
         groups: dict[Any, list[int]] = {}

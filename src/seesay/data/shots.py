@@ -61,6 +61,11 @@ class ShotRows:
             for i, example in enumerate(plain.examples):
                 self._pools.setdefault(kind_of(example), []).append(i)
 
+    def __len__(self) -> int:
+        """Rows of an epoch."""
+        assert isinstance(self.plain, FileRows)
+        return len(self.plain)
+
     def row(self, index: int, stage: StageConfig | None) -> Row:
         """The row at an index."""
         random = np.random.Generator(np.random.PCG64([self.seed, index, _SHOTS]))

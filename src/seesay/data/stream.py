@@ -1,7 +1,7 @@
 """The stream: (place, progress) -> Batch, from mixtures of sources, through a curriculum."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -46,6 +46,10 @@ class Stream(Dataset):
         self.sources, self.config, self.text, self.fit = sources, config, text, fit
         self.batch, self.rank, self.ranks = batch, rank, ranks
         self.weights = tuple(source.weight for source in config.sources)
+        if config.temperature is not None:
+            sizes = [len(rows) for rows in sources if isinstance(rows, Sized)]
+            grown = [size ** (1 / config.temperature) for size in sizes]
+            self.weights = tuple(w * g for w, g in zip(self.weights, grown, strict=True))
 
     def stage(self, progress: float) -> StageConfig | None:
         """The stage of the curriculum at a share of training; one until 1.0 holds there too."""

@@ -17,6 +17,7 @@ from seesay.data import images, sources
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
 from seesay.records import Example, Picture
+from seesay.train import setup
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
 STEP, MOST_PIXELS = 16, 96 * 96
@@ -51,9 +52,7 @@ def settle(
 def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]) -> list[Example]:
     if source.path == "scenes":
         return []
-    found = sources.read(
-        source.path, columns=source.columns or None, limit_broken=recipe.data.limit_broken
-    )
+    found = setup.source(source, recipe)
     say(found.summary)
     for broken in found.broken[:5]:
         say(f"  left out: {broken.origin}: {broken.why}")
@@ -78,17 +77,6 @@ def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
     height, width = np.median(np.array(sizes), axis=0)
     shrink = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
     return tuple(max(2, round(side * shrink / STEP)) * STEP for side in (height, width))  # type: ignore[return-value]
-
-
-def some(examples: list[Example], count: int | None, *, seed: int) -> list[Example]:
-    """At most `count` of the examples (None: all), drawn at random, in their own order.
-
-    Not the first ones: folders and tables are often sorted by what is to be told apart.
-    """
-    if count is None or count >= len(examples):
-        return examples
-    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:count]
-    return [examples[i] for i in sorted(chosen)]
 
 
 def readable(examples: Sequence[Example], *, say: Callable[[str], None]) -> list[Example]:

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from seesay import machine
-from seesay.config import DataConfig, Recipe, SourceConfig, StageConfig
+from seesay.config import Recipe, SourceConfig, StageConfig
 from seesay.data import boxes
 from seesay.data import sources as files
 from seesay.data.augment import Augment
@@ -54,7 +55,7 @@ def prepare(
     _check_regions(recipe)
     ranks = parallel.join()
     torch.manual_seed(recipe.train.seed)
-    given = list(examples) if examples is not None else read(recipe.data)
+    given = list(examples) if examples is not None else read(recipe)
     _check_boxes(recipe, given)
     text = text or init.text(recipe) or teacher.text(recipe) or learn_text(recipe, given)
     place = machine.device(device)
@@ -225,16 +226,20 @@ def _check_regions(recipe: Recipe) -> None:
 WISHES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}
 
 
-def read(config: DataConfig) -> list[Sequence[Example]]:
+def read(recipe: Recipe) -> list[Sequence[Example]]:
     """The examples of each source; none for drawn ones."""
     return [
-        []
-        if source.path == "scenes"
-        else files.read(
-            source.path, columns=source.columns or None, limit_broken=config.limit_broken
-        ).examples
-        for source in config.sources
+        [] if each.path == "scenes" else source(each, recipe).examples
+        for each in recipe.data.sources
     ]
+
+
+def source(config: SourceConfig, recipe: Recipe) -> files.Source:
+    """What a source of files holds, and of that, as many examples as it may give."""
+    columns, broken = config.columns or None, recipe.data.limit_broken
+    found = files.read(config.path, columns=columns, limit_broken=broken)
+    kept = files.some(found.examples, config.limit, seed=recipe.train.seed)
+    return replace(found, examples=kept)
 
 
 def learn_text(
