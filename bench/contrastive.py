@@ -71,6 +71,7 @@ def steps(given: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from seesay import machine
+    from seesay.data.order import Place
     from seesay.train.loop import Loop
 
     run = prepared(given, batch=given.batch, chunk=given.chunk)
@@ -81,9 +82,10 @@ def steps(given: argparse.Namespace) -> dict[str, Any]:
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.device)
     few = batch.rows(slice(64), width=batch.tokens_BT.shape[1], pictures=slice(64))
-    loop.step(iter([few]))  # The first asks for memory, and picks kernels.
+    place = Place()
+    loop.step(iter([(place, few)]))  # The first asks for memory, and picks kernels.
     for _ in range(given.steps):
-        seconds.append(_time(lambda: loop.step(iter([batch])), run))
+        seconds.append(_time(lambda: loop.step(iter([(place, batch)])), run))
     assert loop.pending is not None
     second, peak = min(seconds), machine.peak_memory(run.device)
     return {
@@ -103,7 +105,6 @@ def steps(given: argparse.Namespace) -> dict[str, Any]:
 
 def _batch(run: "Run") -> "Batch":
     """A batch of the recipe's last stage."""
-
     return run.stream.step(0, 1.0)
 
 
