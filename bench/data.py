@@ -85,7 +85,7 @@ def transformed(picture: Image.Image, size: int) -> torch.Tensor:
 
 def theirs(folder: str, *, size: int, workers: int) -> Iterator[int]:
     """`datasets`, shuffled, its pictures decoded by Pillow in a transform."""
-    import datasets
+    import datasets  # pyright: ignore[reportMissingImports]
 
     datasets.disable_progress_bars()
     cache = str(Path(folder).parent / "cache")
@@ -101,11 +101,12 @@ def theirs(folder: str, *, size: int, workers: int) -> Iterator[int]:
 
 def webdataset(folder: str, *, size: int, workers: int) -> Iterator[int]:
     """webdataset, with its shuffle buffer, its pictures decoded by Pillow."""
-    import webdataset as wds
+    import webdataset as wds  # pyright: ignore[reportMissingImports]
 
     shards = sorted(str(path) for path in Path(folder).parent.glob("train-*.tar"))
-    read = wds.WebDataset(shards, shardshuffle=100, seed=0).shuffle(1000).decode("pil")
-    pairs = read.to_tuple("jpg").map(lambda sample: transformed(sample[0], size))
+    opened = wds.WebDataset(shards, shardshuffle=100, seed=0)  # pyright: ignore
+    samples = opened.shuffle(1000).decode("pil").to_tuple("jpg")
+    pairs = samples.map(lambda sample: transformed(sample[0], size))
     for batch in DataLoader(pairs, batch_size=BATCH, num_workers=workers, drop_last=True):
         yield len(batch)
 

@@ -12,7 +12,7 @@ from train import runs
 
 from seesay import config
 from seesay.config import SourceConfig
-from seesay.data import sources
+from seesay.data import sources, store
 from seesay.errors import DataError, RecipeError
 from seesay.model import checkpoint
 from seesay.records import Example, Origin, Turn
@@ -106,14 +106,14 @@ def test_pictures_in_memory_are_told_apart_by_what_they_are():
 
 def test_some_of_a_sorted_set_are_of_all_of_it():
     sorted_by_class = [Example((), (), Origin("table", row)) for row in range(1000)]
-    drawn = sources.some(sorted_by_class, 100, seed=0)
+    drawn = store.some(sorted_by_class, 100, seed=0)
     rows = [example.origin.row for example in drawn]
     assert len(set(rows)) == 100 and rows == sorted(rows)
     assert sum(row >= 500 for row in rows) == pytest.approx(50, abs=20)
-    assert sources.some(sorted_by_class, 100, seed=0) == drawn
-    assert sources.some(sorted_by_class, 100, seed=1) != drawn
+    assert store.some(sorted_by_class, 100, seed=0) == drawn
+    assert store.some(sorted_by_class, 100, seed=1) != drawn
     for count in (None, 1000, 2000):
-        assert sources.some(sorted_by_class, count, seed=0) is sorted_by_class
+        assert store.some(sorted_by_class, count, seed=0) is sorted_by_class
 
 
 def test_of_drawn_pictures_the_split_dev_is_measured_on(monkeypatch):

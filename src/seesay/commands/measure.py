@@ -133,7 +133,7 @@ def examples(
         return _bound(shots, seed=seed, split=split, resolution=resolution)[:limit]
     if data == "scenes:named":
         return _named(seed=seed, split=split, resolution=resolution)[:limit]
-    from seesay.data import sources
+    from seesay.data import sources, store
 
     tell = silent if quiet else say
     read = sources.read(data, columns=columns or None, limit_broken=limit_broken)
@@ -148,7 +148,7 @@ def examples(
         tell(f"  left out: {broken.origin}: {broken.why}")
     if len(read.broken) > sources.SHOWN:
         tell(f"  left out: {len(read.broken) - sources.SHOWN} more broken rows")
-    found = sources.some(every, limit, seed=seed)
+    found = store.some(every, limit, seed=seed)
     kept = auto.readable(found, say=tell)
     if len(found) - len(kept) > limit_broken * len(found):
         raise DataError(

@@ -99,7 +99,7 @@ def _run(
     """Read the data, train and measure, as a recipe's table says."""
     from seesay import train as training
     from seesay.commands import measure
-    from seesay.data import sources
+    from seesay.data import store
     from seesay.evaluate import How
     from seesay.model import families
     from seesay.train import auto, parallel
@@ -107,7 +107,7 @@ def _run(
     plan, examples = auto.settle(table, say=say)
     trained, held = auto.hold_back(plan, examples, share=HELD_BACK, say=say)
     known = auto.labelled(plan, trained)
-    held = auto.readable(sources.some(held, MEASURED, seed=plan.train.seed), say=say)
+    held = auto.readable(store.some(held, MEASURED, seed=plan.train.seed), say=say)
     try:
         run = training.train(
             plan,

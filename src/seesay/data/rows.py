@@ -17,6 +17,7 @@ from seesay.data.boxes import located
 from seesay.data.claims import claimed_by, claims
 from seesay.data.collate import Row
 from seesay.data.fit import Fit
+from seesay.data.groups import Groups, grouped, mark, parted
 from seesay.data.packing import fill, split
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, RecipeError
@@ -181,22 +182,18 @@ class FileRows:
         """Rows of an epoch."""
         return len(self.rows)
 
-    def _plan(self, examples: Sequence[Example]) -> list[list[int]]:
+    def _plan(self, examples: Sequence[Example]) -> Groups:
         """Indices of the examples of each row."""
-        groups: dict[Any, list[int]] = {}
+        marks = np.zeros(len(examples), np.uint64)
+        lengths, rooms = np.zeros(len(examples), np.int32), np.zeros(len(examples), np.int32)
         for i, example in enumerate(examples):
-            name = example.group or str(example.origin), self.fit.inside(example.turns)
-            groups.setdefault(name, []).append(i)
-        rows: list[list[int]] = []
-        for members in groups.values():
-            if not self.fit.spoken:
-                rows.append(members)
-                continue
-            room = self._room(examples[members[0]])
-            lengths = [self._document(examples[i], room).num_inputs for i in members]
-            shared = self.fit.shared(len(examples[members[0]].images))
-            rows += [[members[i] for i in row] for row in split(lengths, room=shared)]
-        return rows
+            inside = self.fit.inside(example.turns)
+            marks[i] = mark(f"{inside} {example.group or example.origin}")
+            if self.fit.spoken:
+                lengths[i] = self._document(example, self._room(example)).num_inputs
+                rooms[i] = self.fit.shared(len(example.images))
+        groups = grouped(marks)
+        return parted(groups, lengths, rooms) if self.fit.spoken else groups
 
     def _room(self, example: Example) -> int:
         number, inside = len(example.images), self.fit.inside(example.turns)

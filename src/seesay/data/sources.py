@@ -3,12 +3,10 @@
 import gc
 import glob
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from seesay.data import columns as roles
 from seesay.data import folders, tables
@@ -19,7 +17,7 @@ from seesay.data.tables import Table
 from seesay.errors import DataError, nearest
 from seesay.records import Example
 
-__all__ = ["Broken", "Source", "read", "some"]
+__all__ = ["Broken", "Source", "read"]
 
 FILES = (*tables.READERS, ".tar")
 PACKED = (".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -37,7 +35,7 @@ class Source:
     `rows` counts the rows: one may hold several examples (captions), or be broken.
     """
 
-    examples: list[Example]
+    examples: Sequence[Example]
     broken: list[Broken]
     rows: int
     format: str
@@ -91,17 +89,6 @@ def _read(source: str | Path, columns: Mapping[str, str] | None, limit_broken: f
     if len(broken) > limit_broken * rows:
         raise _too_many(table, broken, rows, limit=limit_broken, root=finder.root)
     return Source(examples, broken, rows, table.format, found.found, table.path)
-
-
-def some(examples: list[Example], count: int | None, *, seed: int) -> list[Example]:
-    """At most `count` of the examples (None: all), drawn at random, in their own order.
-
-    Not the first ones: folders and tables are often sorted by what is to be told apart.
-    """
-    if count is None or count >= len(examples):
-        return examples
-    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:count]
-    return [examples[i] for i in sorted(chosen)]
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 import contextlib
 import math
 import os
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 from seesay import config
 from seesay.config import Recipe
 from seesay.data import images, sources
+from seesay.data.groups import mark
+from seesay.data.store import chosen, evenly
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
 from seesay.records import Example, Picture
@@ -29,7 +32,7 @@ LOOKED = 200
 
 def settle(
     table: dict[str, Any], *, say: Callable[[str], None]
-) -> tuple[Recipe, list[list[Example]]]:
+) -> tuple[Recipe, list[Sequence[Example]]]:
     """A checked recipe and the examples of each of its sources (none for drawn ones).
 
     The picture size is taken from the data where the recipe does not give one.
@@ -40,16 +43,18 @@ def settle(
             "no end is set", where="train", fix="give --minutes or --steps (train.minutes)"
         )
     given = [_read(source, recipe, say) for source in recipe.data.sources]
-    every = [example for examples in given for example in examples]
-    if every and "image_size" not in table.get("model", {}).get("vision", {}):
-        vision = replace(recipe.model.vision, image_size=picture_size(every))
+    some = [example for examples in given for example in evenly(examples, LOOKED)]
+    if some and "image_size" not in table.get("model", {}).get("vision", {}):
+        vision = replace(recipe.model.vision, image_size=picture_size(some))
         recipe = replace(recipe, model=replace(recipe.model, vision=vision))
         height, width = vision.size
         say(f"pictures are brought to {width}×{height} pixels (model.vision.image_size)")
     return recipe, given
 
 
-def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]) -> list[Example]:
+def _read(
+    source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]
+) -> Sequence[Example]:
     if source.path == "scenes":
         return []
     found = setup.source(source, recipe)
@@ -109,8 +114,8 @@ def _why_not(picture: Picture) -> str:
 
 
 def hold_back(
-    recipe: Recipe, given: Sequence[list[Example]], *, share: float, say: Callable[[str], None]
-) -> tuple[list[list[Example]], list[Example]]:
+    recipe: Recipe, given: Sequence[Sequence[Example]], *, share: float, say: Callable[[str], None]
+) -> tuple[list[Sequence[Example]], Sequence[Example]]:
     """The examples to train on, and those to measure on.
 
     Those of `data.dev` where it is named; else a share of the pictures of each file source, never
@@ -124,7 +129,8 @@ def hold_back(
         )
         say(f"to measure on: {found.summary}")
         return list(given), found.examples
-    kept, held = [], []
+    kept: list[Sequence[Example]] = []
+    held: list[Example] = []
     sides: dict[int, bool] = {}
     for source, examples, marks in zip(recipe.data.sources, given, _apart(given), strict=True):
         if source.path == "scenes":
@@ -133,8 +139,9 @@ def hold_back(
             kept.append([])
             continue
         _choose(marks, share, recipe.train.seed, sides=sides, where=source.path)
-        kept.append([e for e, mark in zip(examples, marks, strict=True) if not sides[mark]])
-        held += [e for e, mark in zip(examples, marks, strict=True) if sides[mark]]
+        apart = np.fromiter((sides[mark] for mark in marks), bool, len(marks))
+        kept.append(chosen(examples, np.flatnonzero(~apart)))
+        held += chosen(examples, np.flatnonzero(apart))
     say(f"to measure on: {len(held)} examples held back (data.dev)")
     return kept, held
 
@@ -155,17 +162,17 @@ def _choose(
     sides |= {new[place]: rank < count for rank, place in enumerate(order)}
 
 
-def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
+def _apart(given: Sequence[Sequence[Example]]) -> list[Sequence[int]]:
     """A mark for each example of each source: the same where two have a picture in common."""
-    numbers: dict[Any, int] = {}
-    parents: list[int] = []
+    numbers: dict[object, int] = {}
+    parents = array("q")
 
     def top(number: int) -> int:
         while parents[number] != number:
             number = parents[number]
         return number
 
-    def mark(example: Example) -> int:
+    def marked(example: Example) -> int:
         found = []
         for key in map(_key, example.images):
             if key not in numbers:
@@ -176,8 +183,8 @@ def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
             parents[number] = min(found)
         return min(found)
 
-    first = [[mark(example) for example in examples] for examples in given]
-    return [[top(number) for number in marks] for marks in first]
+    first = [array("q", map(marked, examples)) for examples in given]
+    return [array("q", map(top, marks)) for marks in first]
 
 
 def _key(picture: Picture) -> object:
@@ -187,9 +194,9 @@ def _key(picture: Picture) -> object:
     return picture if isinstance(picture, bytes) else id(picture)
 
 
-@cache
-def _real(path: Path) -> str:
-    return os.path.realpath(path)
+@lru_cache(maxsize=100_000)
+def _real(path: Path) -> int:
+    return mark(os.path.realpath(path))
 
 
 def drawn(

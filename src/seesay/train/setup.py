@@ -1,7 +1,7 @@
 """Setting a run up: data, tokenizer, model and machine, from a recipe."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from seesay.data.augment import Augment
 from seesay.data.fit import Fit
 from seesay.data.rows import FileRows, SceneRows
 from seesay.data.shots import ShotRows
+from seesay.data.store import evenly, some
 from seesay.data.stream import Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
@@ -28,6 +29,8 @@ from seesay.train.parts import Parts
 
 # Drawn pictures whose texts a tokenizer is trained on: every word comes up many times.
 SCENES_READ = 2000
+# Of files, examples whose words a tokenizer is learned from.
+TEXTS_READ = 200_000
 # Kinds of drawn questions whose answers are in one place of the picture.
 LOCATED = ("ground", "refer")
 
@@ -238,7 +241,7 @@ def source(config: SourceConfig, recipe: Recipe) -> files.Source:
     """What a source of files holds, and of that, as many examples as it may give."""
     columns, broken = config.columns or None, recipe.data.limit_broken
     found = files.read(config.path, columns=columns, limit_broken=broken)
-    kept = files.some(found.examples, config.limit, seed=recipe.train.seed)
+    kept = some(found.examples, config.limit, seed=recipe.train.seed)
     return replace(found, examples=kept)
 
 
@@ -253,7 +256,7 @@ def learn_text(
         return learn((), kind="character")
     texts: list[str] = []
     for source, given in zip(recipe.data.sources, examples, strict=True):
-        texts += _texts(given)
+        texts += _texts(evenly(given, TEXTS_READ))
         if source.path == "scenes":
             from seesay import scenes
 
@@ -267,10 +270,12 @@ def learn_text(
     return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)
 
 
-def _texts(examples: Sequence[Example]) -> list[str]:
-    turns = [turn for example in examples for turn in example.turns]
-    pairs = [option for e in examples if e.task == "match" for option in e.options]
-    return [text for turn in turns for text in (turn.reasoning, turn.text) if text] + pairs
+def _texts(examples: Iterable[Example]) -> list[str]:
+    found: list[str] = []
+    for example in examples:
+        found += [text for t in example.turns for text in (t.reasoning, t.text) if text]
+        found += example.options if example.task == "match" else ()
+    return found
 
 
 def stream(
