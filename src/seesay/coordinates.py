@@ -171,13 +171,11 @@ def _ends(first: float, second: float, *, most: float, decimals: int) -> tuple[s
 
 def _located(old: str, sides: Sides) -> str:
     """A box in the location tokens of Florence-2 or PaliGemma, whichever the other is in."""
-    left, top, right, bottom = sides
-    if named := "_" in old:
-        marks, scale = (left, top, right, bottom), 1000
-    else:
-        marks, scale = (top, left, bottom, right), 1024
-    said = iter([min(scale - 1, max(0, round(mark * scale))) for mark in marks])
-    return re.sub(r"\d+", lambda _: f"{next(said):0{1 if named else 4}d}", old)
+    scale, wide = (1000, 1) if "_" in old else (1024, 4)
+    left, right = _ends(sides[0] * scale, sides[2] * scale, most=scale - 1, decimals=0)
+    top, bottom = _ends(sides[1] * scale, sides[3] * scale, most=scale - 1, decimals=0)
+    said = iter((left, top, right, bottom) if "_" in old else (top, left, bottom, right))
+    return re.sub(r"\d+", lambda _: next(said).zfill(wide), old)
 
 
 def _are_shares(numbers: list[str]) -> bool:

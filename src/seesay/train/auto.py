@@ -17,6 +17,7 @@ from seesay.data import images, sources
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
 from seesay.records import Example, Picture
+from seesay.train import setup
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
 STEP, MOST_PIXELS = 16, 96 * 96
@@ -57,7 +58,7 @@ def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None
     say(found.summary)
     for broken in found.broken[:5]:
         say(f"  left out: {broken.origin}: {broken.why}")
-    return found.examples
+    return setup.told_in(source, found.examples)
 
 
 def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
@@ -130,12 +131,14 @@ def hold_back(
     measured on classes.
     """
     if recipe.data.dev is not None and recipe.data.dev != "scenes":
+        # It is written as what is learned from.
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)
+        files = [s for s in recipe.data.sources if s.path != "scenes"]
         found = sources.read(
             recipe.data.dev, columns=columns or None, limit_broken=recipe.data.limit_broken
         )
         say(f"to measure on: {found.summary}")
-        return list(given), found.examples
+        return list(given), setup.told_in(files[0], found.examples) if files else found.examples
     kept, held = [], []
     sides: dict[int, bool] = {}
     for source, examples, marks in zip(recipe.data.sources, given, _apart(given), strict=True):
