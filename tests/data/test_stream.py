@@ -528,9 +528,21 @@ def test_boxes_of_a_changed_picture_are_changed_with_it():
         )
         ends.add((x, y))
     assert len(ends) > 4
-    # A box in words would have to be said anew.
-    with pytest.raises(DataError, match="would stay where it was"):
-        filed([boxed(0)], fit=fit, flip=True)
+
+
+def test_a_box_in_words_moves_with_its_picture():
+    rows, said = filed([boxed(0)], fit=replace(FIT, located=True), flip=True), set()
+    for index in range(12):
+        row = rows.row(index, None)
+        words = TEXT.decode(row.documents[0].tokens.tolist())
+        box = only_box(words)
+        assert box is not None and row.located is not None
+        said.add(words[words.index("(") :])
+        x, _, wide, _ = row.located[0].tolist()
+        assert (box.left, box.right) == pytest.approx(
+            (1000 * (x - wide / 2), 1000 * (x + wide / 2)), abs=1
+        )
+    assert said == {"(250,0),(500,1000)", "(500,0),(750,999)"}
 
 
 def test_an_answer_that_is_cut_away_is_nowhere():

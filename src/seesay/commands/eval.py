@@ -22,6 +22,7 @@ def evaluate(
     columns: list[str] | None = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     limit_broken: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.05,
+    boxes: Literal["thousandths", "pixels"] = "thousandths",
     templates: list[str] | None = None,
     dev: str | None = None,
     shots: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
@@ -47,6 +48,7 @@ def evaluate(
         limit: Only this many examples, drawn by --seed.
         limit_broken: Share of the rows, and of the examples' pictures, that may be broken: they are
             left out and named.
+        boxes: What the data's texts say boxes in: thousandths of a picture's sides, or its pixels.
         templates: Tell classes by embedding them in this sentence, with {} for the class, or in
             each line of this file. Repeat for each; their vectors are averaged.
         dev: Other labelled data in the same layout (or `scenes`), to learn from without training:
@@ -80,6 +82,7 @@ def evaluate(
         task=task,
         columns=pairs(columns, option="--columns"),
         limit_broken=limit_broken,
+        boxes=boxes,
         seed=seed,
         quiet=quiet,
     )

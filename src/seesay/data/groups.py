@@ -15,6 +15,12 @@ class Groups(Sequence[list[int]]):
     def __init__(self, members: np.ndarray, starts: np.ndarray) -> None:
         self.members, self.starts = members, starts
 
+    @classmethod
+    def of(cls, several: Sequence[Sequence[int]]) -> "Groups":
+        """Groups of these members."""
+        members = np.fromiter((i for own in several for i in own), np.int64)
+        return cls(members, np.cumsum([0, *map(len, several)]))
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 

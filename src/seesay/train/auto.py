@@ -123,12 +123,15 @@ def hold_back(
     measured on classes.
     """
     if recipe.data.dev is not None and recipe.data.dev != "scenes":
+        # It is written as what is learned from.
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)
+        files = [s for s in recipe.data.sources if s.path != "scenes"]
         found = sources.read(
             recipe.data.dev, columns=columns or None, limit_broken=recipe.data.limit_broken
         )
         say(f"to measure on: {found.summary}")
-        return list(given), found.examples
+        dev = setup.told_in(files[0], found.examples) if files else found.examples
+        return list(given), dev
     kept: list[Sequence[Example]] = []
     held: list[Example] = []
     sides: dict[int, bool] = {}

@@ -23,7 +23,9 @@ _WORDS = ("text.embedding.weight", "connector.words.embedding.weight")
 # What of `train` hangs on heads that may still be to come.
 _OF_HEADS = ("patch_weight", "object_weight", "box_weight")
 # What of `data` goes with a tokenizer, and what with a whole model.
-_WITH_TEXT, _WITH_ALL = ("tokenizer", "vocabulary"), ("row_tokens", "fit", "tiles")
+_WITH_TEXT = ("tokenizer", "vocabulary")
+_WITH_ALL = ("row_tokens", "fit", "tiles", "max_tiles", "picture_budget", "sequence_budget",
+             "box_text")  # fmt: skip
 
 
 class Source(NamedTuple):

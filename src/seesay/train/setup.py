@@ -99,12 +99,10 @@ def fit(recipe: Recipe, model: Model) -> Fit:
     named, regions = _taught(recipe, "patch"), recipe.model.vision.regions
     asked = recipe.train.objectives.keys()
     spoken, claimed = bool(losses.SPOKEN & asked), bool(losses.CLAIMED & asked)
-    return Fit(
+    return Fit.of(
+        recipe.data,
         size=recipe.model.vision.size,
         picture_tokens=families.picture_tokens(recipe.model),
-        row_tokens=recipe.data.row_tokens,
-        how=recipe.data.fit,
-        tiles=recipe.data.grid,
         patches=patch_grid(recipe.model.vision) if named and not regions else None,
         about=_taught(recipe, "object"),
         located=bool(recipe.train.box_weight),
@@ -153,7 +151,7 @@ def _taught(recipe: Recipe, kind: str) -> bool:
 
 
 def _check_boxes(recipe: Recipe, given: Sequence[Sequence[Example]]) -> None:
-    """See that there are boxes to learn, told beside words, and that they stay where they are."""
+    """See that there are boxes to learn, told beside words."""
     weight, data = recipe.train.box_weight, recipe.data
     if not weight:
         return
@@ -163,12 +161,6 @@ def _check_boxes(recipe: Recipe, given: Sequence[Sequence[Example]]) -> None:
             "learned",
             where="train.box_weight",
             fix="set it to 0, or learn by 'caption' too (train.objectives)",
-        )
-    if data.fit != "stretch":
-        raise RecipeError(
-            f"'{data.fit}' moves what is in a picture, and the boxes of answers would stay",
-            where="data.fit",
-            fix="write fit = 'stretch'",
         )
     pairs = zip(data.sources, given, strict=True)
     if not any(_has_boxes(*pair, data.stages) for pair in pairs):
@@ -211,13 +203,13 @@ def _check_regions(recipe: Recipe) -> None:
     """Boxes are shares of a whole picture."""
     if not recipe.model.vision.regions:
         return
-    if recipe.data.fit != "stretch":
+    if recipe.data.fit == "crop":
         raise RecipeError(
-            f"'{recipe.data.fit}' moves what is in a picture, and boxes of regions would stay",
+            "'crop' cuts off things that boxes of regions are around",
             where="data.fit",
-            fix="write fit = 'stretch'",
+            fix="write fit = 'stretch' or 'pad'",
         )
-    if recipe.data.grid != (1, 1):
+    if recipe.data.chosen or recipe.data.grid != (1, 1):
         raise RecipeError(
             f"pictures are cut into {recipe.data.tiles} tiles, and regions are of the whole",
             where="data.tiles",
@@ -237,12 +229,17 @@ def read(recipe: Recipe) -> list[Sequence[Example]]:
     ]
 
 
+def told_in(source: SourceConfig, examples: Sequence[Example]) -> Sequence[Example]:
+    """A source's examples with boxes in thousandths, whatever its texts say them in."""
+    return boxes.in_thousandths(examples) if source.boxes == "pixels" else examples
+
+
 def source(config: SourceConfig, recipe: Recipe) -> files.Source:
     """What a source of files holds, and of that, as many examples as it may give."""
     columns, broken = config.columns or None, recipe.data.limit_broken
     found = files.read(config.path, columns=columns, limit_broken=broken)
     kept = some(found.examples, config.limit, seed=recipe.train.seed)
-    return replace(found, examples=kept)
+    return replace(found, examples=told_in(config, kept))
 
 
 def learn_text(
@@ -295,10 +292,9 @@ def stream(
             text=text,
             fit=fit,
             seed=seed,
-            augment=Augment(
-                flip=data.flip, turn=data.turn, recolour=data.recolour, shift=data.shift
-            ),
+            augment=Augment.of(data),
             reasoning=source.reasoning,
+            mixed=data.captions,
         )
         for source, given in zip(data.sources, examples, strict=True)
     ]
@@ -337,8 +333,10 @@ def describe(run: Run) -> str:
         parameters = f"{trained:,} of {total:,} parameters trained ({trained / total:.1%})"
     peak = run.facts.get("peak_flops", 0.0) / 1e9
     kind = str(run.dtype).removeprefix("torch.")
+    fit = run.stream.fit
+    tokens = f"up to {fit.largest.tokens}" if fit.chosen else fit.each
     return (
         f"{parameters}, vocabulary {len(run.text)}, "
-        f"{run.stream.fit.each} tokens a picture; {run.device} in {kind} "
+        f"{tokens} tokens a picture; {run.device} in {kind} "
         f"(matmul {peak:.0f} GFLOP/s measured)"
     )
