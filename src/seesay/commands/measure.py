@@ -136,7 +136,7 @@ def examples(
     from seesay.data import sources
 
     tell = silent if quiet else say
-    read = sources.read(data, columns=columns or None, limit_broken=limit_broken)
+    read = sources.read(data, columns=columns or None, limit_broken=limit_broken, say=tell)
     every = read.examples
     if task is not None:
         try:
