@@ -16,19 +16,15 @@ def sides(example: Example) -> Sides | None:
     """Left, top, right and bottom of where the answer is, as shares of the picture.
 
     The example's own box, or the one that its answer is; None where it shows not one picture, or
-    has no box, or several, of which nobody says which it is.
+    neither says which of its boxes it is.
     """
-    if len(example.images) != 1 or len(example.boxes) > 1:
+    if len(example.images) != 1:
         return None
-    if not example.boxes:
-        said = only_box(example.answer, bare=example.task == "ground")
-        return None if said is None else shares(said, width=SCALE, height=SCALE)
-    picture = example.images[0]
-    if isinstance(picture, np.ndarray):
-        height, width = picture.shape[:2]
-    else:
-        width, height = images.load(picture, where=str(example.origin)).size
-    return shares(example.boxes[0], width=width, height=height)
+    if len(example.boxes) == 1:
+        width, height = images.extent(example.images[0], where=str(example.origin))
+        return shares(example.boxes[0], width=width, height=height)
+    answered = only_box(example.answer, bare=example.task == "ground")
+    return None if answered is None else shares(answered, width=SCALE, height=SCALE)
 
 
 def located(

@@ -34,7 +34,7 @@ MAX_BYTES = 512 * 2**20
 PAPER = (255, 255, 255)  # what shows through transparent pixels
 
 # The classes are called directly: `Image.open` would try other formats and warn about big pictures.
-_OPENERS: dict[str, Callable[[io.BytesIO, str], Image.Image]] = {
+_OPENERS: dict[str, Callable[[io.BytesIO | io.BufferedReader, str], Image.Image]] = {
     "JPEG": JpegImagePlugin.jpeg_factory,
     "PNG": PngImagePlugin.PngImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
@@ -82,7 +82,7 @@ def decode(data: bytes, *, where: str, wanted: tuple[int, int] | None = None) ->
     an eighth of its size where that is still at least `wanted` (width, height).
     """
     with _refused(where):
-        image, orientation = _opened(data, where)
+        image, orientation = _opened(io.BytesIO(data), where)
         if wanted and isinstance(image, JpegImagePlugin.JpegImageFile):
             width, height = wanted
             image.draft(None, (height, width) if orientation in _TURNED else wanted)
@@ -92,10 +92,26 @@ def decode(data: bytes, *, where: str, wanted: tuple[int, int] | None = None) ->
 def inspect(data: bytes, *, where: str) -> Facts:
     """Decode every pixel and say what the picture is."""
     with _refused(where):
-        image, orientation = _opened(data, where)
+        image, orientation = _opened(io.BytesIO(data), where)
         kind = _kind(image)
         upright = _upright(_rgb(_loaded(image), where), orientation)
     return Facts(sniff(data) or "", kind, *upright.size)
+
+
+def extent(picture: Path | bytes, *, where: str) -> tuple[int, int]:
+    """Upright width and height, from the header alone: pixels may yet turn out to be broken."""
+    if isinstance(picture, bytes):
+        with _refused(where):
+            return _upright_size(io.BytesIO(picture), where)
+    _file_size(picture, where)
+    with _refused(where), open(picture, "rb") as file:
+        return _upright_size(file, where)
+
+
+def _upright_size(file: io.BytesIO | io.BufferedReader, where: str) -> tuple[int, int]:
+    image, orientation = _opened(file, where)
+    width, height = image.size
+    return (height, width) if orientation in _TURNED else (width, height)
 
 
 def sniff(head: bytes) -> str | None:
@@ -182,12 +198,14 @@ def _refused(where: str) -> Iterator[None]:
         raise PictureError(f"cannot be decoded: {why}", where=where, fix=fix) from error
 
 
-def _opened(data: bytes, where: str) -> tuple[Image.Image, int]:
-    name = sniff(data)
+def _opened(file: io.BytesIO | io.BufferedReader, where: str) -> tuple[Image.Image, int]:
+    head = file.read(64)
+    name = sniff(head)
     if name is None:
-        raise PictureError(not_a_picture(data[:64]), where=where, fix="convert it to PNG or JPEG")
+        raise PictureError(not_a_picture(head), where=where, fix="convert it to PNG or JPEG")
+    file.seek(0)
     with _quiet():
-        image = _OPENERS[name](io.BytesIO(data), "")
+        image = _OPENERS[name](file, "")
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureError(

@@ -8,6 +8,7 @@ from einops import rearrange
 from PIL import Image
 
 from seesay.data.decode import Facts, decode, encoded, inspect, name
+from seesay.data.decode import extent as decoded_extent
 from seesay.errors import DataError, PictureError, nearest
 from seesay.records import Picture
 
@@ -22,6 +23,18 @@ def load(picture: Picture, *, where: str = "") -> Image.Image:
         PictureError: empty, truncated, too large, of another format, or no picture at all.
     """
     return _image(picture, where)
+
+
+def extent(picture: Picture, *, where: str = "") -> tuple[int, int]:
+    """Width and height of the picture upright, without decoding its pixels.
+
+    Raises:
+        PictureError: no picture, too large, or an array of another shape than `load` takes.
+    """
+    if isinstance(picture, np.ndarray):
+        height, width = _checked(picture, where).shape[:2]
+        return width, height
+    return decoded_extent(picture, where=where or name(picture))
 
 
 def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch",
