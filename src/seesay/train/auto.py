@@ -52,7 +52,10 @@ def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None
     if source.path == "scenes":
         return []
     found = sources.read(
-        source.path, columns=source.columns or None, limit_broken=recipe.data.limit_broken
+        source.path,
+        columns=source.columns or None,
+        limit_broken=recipe.data.limit_broken,
+        say=say,
     )
     say(found.summary)
     for broken in found.broken[:5]:
@@ -132,7 +135,10 @@ def hold_back(
     if recipe.data.dev is not None and recipe.data.dev != "scenes":
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)
         found = sources.read(
-            recipe.data.dev, columns=columns or None, limit_broken=recipe.data.limit_broken
+            recipe.data.dev,
+            columns=columns or None,
+            limit_broken=recipe.data.limit_broken,
+            say=say,
         )
         say(f"to measure on: {found.summary}")
         return list(given), found.examples
