@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import pairs
+from seesay.commands.options import Columns, mapped
 
 # As `TASKS` has them; a test holds it. `seesay --help` must not wait for what that imports.
 Task = Literal["caption", "vqa", "dialogue", "match", "classify", "retrieve", "moderate", "ground"]
@@ -19,7 +19,7 @@ def evaluate(
     *,
     data: str,
     task: Task | None = None,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     limit_broken: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.05,
     boxes: Literal["thousandths", "pixels"] = "thousandths",
@@ -44,7 +44,7 @@ def evaluate(
         task: Ask the data's examples as this task: retrieve, of captions, finds each picture's
             among all and the other way round; moderate, of classes, flags all but the allowed one.
             Those that do not fit it are left out.
-        columns: Which column is which, as role=name, where names do not say. Repeat for each.
+        columns: Which column is which, where names do not say: --map image=file answer=label.
         limit: Only this many examples, drawn by --seed.
         limit_broken: Share of the rows, and of the examples' pictures, that may be broken: they are
             left out and named.
@@ -80,7 +80,7 @@ def evaluate(
         shots=shots,
         resolution=resolution,
         task=task,
-        columns=pairs(columns, option="--columns"),
+        columns=mapped(columns),
         limit_broken=limit_broken,
         boxes=boxes,
         seed=seed,

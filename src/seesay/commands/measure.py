@@ -138,7 +138,7 @@ def examples(
     from seesay.train.setup import told_in
 
     tell, source = silent if quiet else say, config.SourceConfig(path=data, boxes=boxes)
-    read = sources.read(data, columns=columns or None, limit_broken=limit_broken)
+    read = sources.read(data, columns=columns or None, limit_broken=limit_broken, say=tell)
     every = told_in(source, read.examples)
     if task is not None:
         try:

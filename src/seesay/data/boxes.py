@@ -79,14 +79,14 @@ def sides(example: Example) -> Sides | None:
     """Left, top, right and bottom of where the answer is, as shares of the picture.
 
     The example's own box, or the one that its answer is; None where it shows not one picture, or
-    has no box, or several, of which nobody says which it is.
+    neither says which of its boxes it is.
     """
-    if len(example.images) != 1 or len(example.boxes) > 1:
+    if len(example.images) != 1:
         return None
-    if not example.boxes:
-        box = only_box(example.answer, bare=example.task == "ground")
-        return None if box is None else shares(box, width=SCALE, height=SCALE)
-    return _own(example)[0]
+    if len(example.boxes) == 1:
+        return _own(example)[0]
+    answered = only_box(example.answer, bare=example.task == "ground")
+    return None if answered is None else shares(answered, width=SCALE, height=SCALE)
 
 
 def located(example: Example, document: Document, *, view: View = PLAIN) -> np.ndarray:

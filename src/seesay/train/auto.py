@@ -57,7 +57,7 @@ def _read(
 ) -> Sequence[Example]:
     if source.path == "scenes":
         return []
-    found = setup.source(source, recipe)
+    found = setup.source(source, recipe, say=say)
     say(found.summary)
     for broken in found.broken[:5]:
         say(f"  left out: {broken.origin}: {broken.why}")
@@ -127,7 +127,10 @@ def hold_back(
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)
         files = [s for s in recipe.data.sources if s.path != "scenes"]
         found = sources.read(
-            recipe.data.dev, columns=columns or None, limit_broken=recipe.data.limit_broken
+            recipe.data.dev,
+            columns=columns or None,
+            limit_broken=recipe.data.limit_broken,
+            say=say,
         )
         say(f"to measure on: {found.summary}")
         dev = setup.told_in(files[0], found.examples) if files else found.examples

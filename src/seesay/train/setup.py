@@ -234,10 +234,12 @@ def told_in(source: SourceConfig, examples: Sequence[Example]) -> Sequence[Examp
     return boxes.in_thousandths(examples) if source.boxes == "pixels" else examples
 
 
-def source(config: SourceConfig, recipe: Recipe) -> files.Source:
+def source(
+    config: SourceConfig, recipe: Recipe, *, say: Callable[[str], None] = lambda text: None
+) -> files.Source:
     """What a source of files holds, and of that, as many examples as it may give."""
     columns, broken = config.columns or None, recipe.data.limit_broken
-    found = files.read(config.path, columns=columns, limit_broken=broken)
+    found = files.read(config.path, columns=columns, limit_broken=broken, say=say)
     kept = some(found.examples, config.limit, seed=recipe.train.seed)
     return replace(found, examples=told_in(config, kept))
 
