@@ -1,4 +1,4 @@
-"""Resolution: the sizes that LLaVA-NeXT, Idefics3 and Qwen2-VL choose, and budgets that are kept."""
+"""Resolution: the sizes that LLaVA-NeXT, Idefics3 and Qwen2-VL choose; budgets that are kept."""
 
 import importlib
 import itertools
@@ -122,7 +122,7 @@ def test_what_is_chosen_suits_the_picture(size, most):
     chosen = best(size, tile=(56, 56), max_tiles=most).grid
     assert chosen == tuple(s // 56 for s in best_fit(size, tile=56, grids=grids(most)))
     rows, columns = split(size, tile=(56, 56), max_tiles=most).grid
-    assert rows <= -(-size[0] // 56) and columns <= -(-size[1] // 56)
+    assert max(rows, columns) <= -(-max(size) // 56)
     assert (rows - columns) * (size[0] - size[1]) >= 0
 
 
