@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data.layouts import png
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seesay.data import sources, store
 from seesay.data.groups import Groups, grouped, mark, parted
 from seesay.data.packing import split
 from seesay.data.store import Chosen, Stored, Writer, chosen, evenly, some
@@ -154,3 +156,32 @@ def test_what_is_longer_than_its_room_is_refused():
     groups = grouped(np.zeros(2, np.uint64))
     with pytest.raises(LengthError, match="takes 9 tokens but a row has room for 8"):
         parted(groups, np.array([3, 9]), np.array([8, 8]))
+
+
+@pytest.mark.parametrize("most", [3, 100])
+def test_many_rows_are_kept_on_disk_and_read_as_few_are(tmp_path, monkeypatch, most):
+    """Labels are named, and offered to choose among, when all of them are known."""
+    rows = [{"image": "a.png", "label": "Yes" if i % 3 else "no", "kind": f"{i}"} for i in range(7)]
+    (tmp_path / "a.png").write_bytes(png(0))
+    (tmp_path / "rows.csv").write_text(
+        "image,label,kind\n" + "".join(",".join(row.values()) + "\n" for row in rows)
+    )
+    monkeypatch.setattr(store, "MOST", most)
+    found = sources.read(tmp_path / "rows.csv").examples
+    assert isinstance(found, Stored if most == 3 else list)
+    assert [example.answer for example in found] == [row["label"] for row in rows]
+    assert {example.options for example in found} == {("Yes", "no")}
+    assert [example.origin.row for example in found] == list(range(2, 9))
+
+
+def test_a_bad_row_among_many_is_told_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "MOST", 10)
+    (tmp_path / "a.png").write_bytes(png(0))
+    lines = [f"a.png,what is {i}?,it is {i}\n" for i in range(1000)]
+    lines[700] = "a.png,what is 700?\n"
+    (tmp_path / "rows.csv").write_text("image,question,answer\n" + "".join(lines))
+    found = sources.read(tmp_path / "rows.csv")
+    assert len(found.examples) == 999 and isinstance(found.examples, Stored)
+    (broken,) = found.broken
+    assert str(broken.origin).endswith("rows.csv:702")
+    assert broken.why == "2 cells; the header has 3"

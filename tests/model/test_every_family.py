@@ -79,7 +79,9 @@ def batch_of(kind: str, *several: Row, room: int | None = None) -> Batch:
             row,
             instructed=fit.instructed,
             documents=tuple(
-                fit.shown(each, len(row.pictures), picture_token=WORDS.picture)
+                fit.shown(
+                    each, len(row.pictures) * fit.each, picture_token=WORDS.picture
+                )
                 for each in row.documents
             ),
         )

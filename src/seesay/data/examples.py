@@ -1,9 +1,9 @@
 """Examples: the rows of a table whose columns are known -> examples, or why a row is broken."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from seesay.data import objects
@@ -13,6 +13,7 @@ from seesay.data.dialogue import MARK, among, shown, turns_of
 from seesay.data.finder import Finder, Refused
 from seesay.data.images import size as size_of
 from seesay.data.objects import Things
+from seesay.data.store import Kept
 from seesay.data.tables import Row
 from seesay.errors import PictureError
 from seesay.records import Box, Example, Origin, Picture, Turn
@@ -59,16 +60,23 @@ class Reader:
     task: str | None = None
     _sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def read(self, rows: Iterable[Row]) -> tuple[list[Example], list[Broken], int]:
+    def read(self, rows: Iterable[Row]) -> tuple[Sequence[Example], list[Broken], int]:
         """The examples, the broken rows, and how many rows there were."""
-        items, broken, number = [], [], 0
+        kept, broken, number = Kept(), [], 0
+        labels: set[str] = set()
         for origin, row in rows:
             number += 1
             try:
-                items += self._items(origin, row)
+                items = self._items(origin, row)
             except Refused as why:
                 broken.append(Broken(origin, str(why)))
-        return self._examples(items), broken, number
+                continue
+            for item in items:
+                if self._labelled and not (item.options or item.task):
+                    labels.add(item.truths[0])
+                for example in self._examples(item):
+                    kept.add(example)
+        return kept.done(self._named_anew(labels)), broken, number
 
     def _items(self, origin: Origin, row: Mapping[str, Any] | str) -> Sequence[_Item]:
         if isinstance(row, str):
@@ -178,49 +186,53 @@ class Reader:
             return texts, ()  # several captions are as many truths
         return (Counter(texts).most_common(1)[0][0],), texts if form.truth == "answer" else ()
 
-    def _examples(self, items: Sequence[_Item]) -> list[Example]:
-        form = self.columns.form
+    @property
+    def _labelled(self) -> bool:
+        """Whether truths are labels, of which there is a closed set."""
+        return self.columns.form.truth in ("label", "kind")
+
+    def _examples(self, item: _Item) -> list[Example]:
+        """An item's examples, one for each of its truths, before labels are named."""
+        form, pictures = self.columns.form, len(item.images)
         if form.truth == "conversation":
-            return [_example(item, item.turns, self.task or _task(item.turns)) for item in items]
-        names, options = {}, ()
-        if form.truth in ("label", "kind"):
-            plain = (item for item in items if not (item.options or item.task))
-            names = _label_names({item.truths[0] for item in plain}, asked=form.asks)
-            options = tuple(sorted(set(names.values())))
+            return [_example(item, item.turns, self.task or _task(item.turns))]
+        if item.task:
+            turns = [_turns(item.question, truth, pictures=pictures) for truth in item.truths]
+            return [_example(item, each, item.task) for each in turns]
+        asked = item.question or (CLASS_QUESTION if form.task == "classify" else "")
+        turns = [_turns(asked, truth, item.reasoning, pictures=pictures) for truth in item.truths]
+        return [_example(item, each, self.task or form.task) for each in turns]
+
+    def _named_anew(self, labels: set[str]) -> Callable[[Example], Example] | None:
+        """What gives examples with labels their names, and all of them to choose among."""
+        if not labels:
+            return None
+        form = self.columns.form
+        names = _label_names(labels, asked=form.asks)
+        options = tuple(sorted(set(names.values())))
         if form.asks and len(options) > MAX_OPTIONS:
             options = ()
-        task = self.task or form.task
-        asked = CLASS_QUESTION if form.task == "classify" else ""
-        return [
-            _example(
-                item, _turns(item.question, truth, pictures=len(item.images)), item.task
-            )
-            if item.task
-            else _example(
-                item,
-                _turns(
-                    item.question or asked,
-                    names.get(truth, truth),
-                    item.reasoning,
-                    pictures=len(item.images),
-                ),
-                task,
-                options,
-            )
-            for item in items
-            for truth in item.truths
-        ]
+        return partial(_named_as, names=names, options=options, task=self.task or form.task)
 
 
-def _example(item: _Item, turns: tuple[Turn, ...], task: str,
-             options: tuple[str, ...] = ()) -> Example:  # fmt: skip
+def _named_as(
+    example: Example, *, names: Mapping[str, str], options: tuple[str, ...], task: str
+) -> Example:
+    if example.task != task or example.options:
+        return example
+    last = example.turns[-1]
+    turns = (*example.turns[:-1], replace(last, text=names.get(last.text, last.text)))
+    return replace(example, turns=turns, options=options)
+
+
+def _example(item: _Item, turns: tuple[Turn, ...], task: str) -> Example:
     return Example(
         item.images,
         turns,
         item.origin,
         task=task,
         group=item.group,
-        options=item.options or options,
+        options=item.options,
         labels=item.labels,
         boxes=item.boxes,
         votes=item.votes,

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from array import array
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 from seesay.errors import DataError
 from seesay.records import Box, Example, Origin, Turn
 
+# As many examples as this are kept on disk.
+MOST = 100_000
 # What an example may hold, by the name it is written under.
 KINDS = {each.__name__: each for each in (Example, Turn, Box, Origin)}
 _WHAT = "="  # the key of a kind's name: no field has it
@@ -131,6 +134,39 @@ class Writer:
         _removed(self.folder, os.getpid())
 
 
+class Kept:
+    """Examples that are added one by one: a list of few, on disk where there are `MOST`.
+
+    Those whose pictures come as bytes are in memory anyway, and stay there.
+    """
+
+    def __init__(self) -> None:
+        self._list: list[Example] = []
+        self._writer: Writer | None = None
+
+    def add(self, example: Example) -> None:
+        """Keep one more."""
+        if self._writer is not None:
+            self._writer.add(example)
+            return
+        self._list.append(example)
+        if len(self._list) == MOST and all(map(_is_named, self._list)):
+            self._writer = Writer()
+            for each in self._list:
+                self._writer.add(each)
+            self._list = []
+
+    def done(self, finish: Callable[[Example], Example] | None = None) -> Sequence[Example]:
+        """All of them, each changed by `finish`."""
+        if self._writer is not None:
+            return self._writer.done(finish)
+        return self._list if finish is None else [finish(each) for each in self._list]
+
+
+def _is_named(example: Example) -> bool:
+    return all(isinstance(picture, Path) for picture in example.images)
+
+
 def _removed(folder: Path, process: int) -> None:
     # Workers that were forked hold it too, and end before.
     if os.getpid() == process:
@@ -146,6 +182,8 @@ def plain(value: Any) -> Any:
             if not _is_default(own := getattr(value, each.name), each)
         }
         return {_WHAT: type(value).__name__} | held
+    if isinstance(value, bytes):
+        return {_WHAT: "bytes", "base64": b64encode(value).decode()}
     if isinstance(value, Path):
         return {_WHAT: "Path", "path": str(value)}
     if isinstance(value, Mapping):
@@ -171,6 +209,8 @@ def back(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     kind = value.pop(_WHAT)
+    if kind == "bytes":
+        return b64decode(value["base64"])
     if kind == "Path":
         return Path(value["path"])
     if kind == "Mapping":

@@ -2,13 +2,14 @@
 
 import codecs
 import csv
-import io
 import json
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from seesay.data.finder import Refused
 from seesay.errors import DataError
@@ -156,18 +157,40 @@ def _guess(data: bytes) -> str:
 
 def separated(path: Path, root: Path | None = None) -> Table:
     """The rows of a CSV or TSV file."""
-    text = decoded(path.read_bytes(), str(path))
-    head = text.split("\n", 1)[0]
+    with opened_text(path) as file:
+        head = file.readline()
     delimiter = max(",;\t", key=head.count) if path.suffix.lower() == ".csv" else "\t"
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows = _records(lines, str(path))
-    _, columns = next(rows, (0, []))
+
+    def records() -> Iterator[tuple[int, list[str] | str]]:
+        with opened_text(path) as file:
+            yield from _records(csv.reader(file, delimiter=delimiter, strict=True), str(path))
+
+    _, columns = next(records(), (0, []))
     if isinstance(columns, str) or not any(columns):
         raise DataError("no header row", where=f"{path}:1", fix="write the columns' names first")
     names = tuple(name.strip() for name in columns)
+
+    def rows(wanted: Collection[str]) -> Iterator[Row]:
+        # Read anew each time, row by row: a million of them are not to be held.
+        yield from _named(islice(records(), 1, None), names, str(path))
+
     format = "CSV" if path.suffix.lower() == ".csv" else "TSV"
-    found = list(_named(rows, names, str(path)))
-    return plain(path, names, found, format=format, root=root or path.parent)
+    return Table(str(path), format, names, rows, root or path.parent)
+
+
+@contextmanager
+def opened_text(path: Path) -> Iterator[TextIO]:
+    """A file of UTF-8 text, to be read a line at a time; line ends as they are.
+
+    Raises:
+        DataError: another encoding, as `decoded`, where it is come upon.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as text:
+            yield text
+    except UnicodeDecodeError:
+        decoded(path.read_bytes(), str(path))
+        raise
 
 
 def _records(lines: Any, path: str) -> Iterator[tuple[int, list[str] | str]]:
