@@ -56,8 +56,9 @@ def test_a_visit_is_the_same_again():
 
 
 def test_only_captions_asked_for_alike_take_turns():
-    others = [caption(3, "red", ask="what ?", task="vqa"), caption(4, "b", ask="what colour is it ?"),
-              caption(5, "yes", ask="what colour is it ?"), caption(6, "c", group="other")]  # fmt: skip
+    ask = "what colour is it ?"
+    others = [caption(3, "red", ask="what ?", task="vqa"), caption(4, "b", ask=ask),
+              caption(5, "yes", ask=ask), caption(6, "c", group="other")]  # fmt: skip
     made = rows([*SEVERAL, *others], "one")
     found = {len(r.documents): texts(r) for r in (made.row(i, None) for i in range(2))}
     assert found.keys() == {3, 1} and found[1] == ["c"]

@@ -82,7 +82,8 @@ def test_a_fit_keeps_what_it_says(made):
         # Proportions are kept to within a pixel of the canvas.
         high, wide = whole[3] - whole[1], whole[2] - whole[0]
         scale = min(plan.canvas[1] / width, plan.canvas[0] / height)
-        assert abs(wide - max(1, width * scale)) <= 0.5 and abs(high - max(1, height * scale)) <= 0.5
+        for side, wanted in ((wide, width * scale), (high, height * scale)):
+            assert abs(side - max(1, wanted)) <= 0.5
 
 
 PARTS = st.tuples(st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0.1, 0.5), st.floats(0.1, 0.5))

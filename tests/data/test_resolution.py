@@ -1,4 +1,4 @@
-"""Resolution: the sizes that LLaVA-NeXT, Idefics3 and Qwen2-VL choose, and budgets that are kept."""
+"""Resolution: the sizes that LLaVA-NeXT, Idefics3 and Qwen2-VL choose, and budgets kept."""
 
 import importlib
 import itertools

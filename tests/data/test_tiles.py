@@ -146,7 +146,8 @@ def test_rows_hold_pictures_of_different_numbers_of_tiles():
         size, grid = list(SIZES.items())[number]
         whole = images.pixels(tiny.picture(number, size), size=(16 * grid[0], 16 * grid[1]))
         assert (row.pictures == images.tiles(whole[None], grid)).all()
-        assert row.length(4) == 4 * images.num_tiles(grid) + sum(d.num_inputs for d in row.documents)
+        words = sum(document.num_inputs for document in row.documents)
+        assert row.length(4) == 4 * images.num_tiles(grid) + words
     batch = collate(rows, picture_token=WORDS.picture, picture_tokens=4, pad=WORDS.pad)
     marks = (batch.tokens_BT == WORDS.picture).sum(dim=1).tolist()
     assert marks == [4 * len(row.pictures) for row in rows] and len(set(marks)) == 4

@@ -34,8 +34,8 @@ CHANGES = {"flip": True, "shift": 1, "random_crop": 0.6, "jitter": 0.3, "rand_au
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Pictures of many shapes; tables of where their thing is, in thousandths (`boxes.csv`, and with
-    two captions of each `train.csv`), and in pixels (`pixels.csv`).
+    """Pictures of many shapes; tables of where their thing is, in thousandths (`boxes.csv`, and
+    with two captions of each `train.csv`), and in pixels (`pixels.csv`).
     """
     folder = tmp_path_factory.mktemp("shapes")
     rows: dict[str, list[tuple[str, ...]]] = {"boxes": [], "train": [], "pixels": []}
@@ -113,7 +113,7 @@ def test_stopped_and_resumed_it_is_the_same_as_unbroken(tmp_path, shapes, monkey
 
 
 def test_boxes_learned_on_canvases_are_told_in_the_picture(tmp_path, folder):
-    """What is learned by heart of padded pictures, in tiles, is right of the pictures themselves."""
+    """What is learned of padded pictures, in tiles, is right of the pictures themselves."""
     shapes, data = folder / "boxes.csv", {"fit": "pad", "box_text": "pixels"}
     settings = plan(shapes, data=data, batch=6, steps=160, optimizer="adamw",
                     adamw_learning_rate=0.01, decay=0.5)  # fmt: skip
@@ -134,7 +134,8 @@ def test_boxes_learned_on_canvases_are_told_in_the_picture(tmp_path, folder):
 
 
 def test_a_run_begun_with_another_takes_its_tiles_over(tmp_path, shapes):
-    first = runs.train(tmp_path / "first", plan(shapes, data={"fit": "pad", "max_tiles": 3}, steps=1))
+    settings = plan(shapes, data={"fit": "pad", "max_tiles": 3}, steps=1)
+    first = runs.train(tmp_path / "first", settings)
     stored = checkpoint.open_config(checkpoint.find(first.out))["recipe"]["data"]
     assert (stored["tiles"], stored["max_tiles"], stored["fit"]) == ("best", 3, "pad")
     table = runs.table(shapes, data={"workers": 0})

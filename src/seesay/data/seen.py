@@ -76,7 +76,7 @@ class View:
     def read(self, text: str, *, bare: bool = False) -> str:
         """A text in terms of what is shown as one about the picture: the way back.
 
-        What of a box lies on the margins is left out; of one that lies there alone, an edge is left.
+        What of a box lies on the margins is left out; of one that is there alone, an edge is left.
         """
         back = self.map.inverse()
 
