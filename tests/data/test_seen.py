@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seesay.coordinates import box_text, text_box
 from seesay.data import boxes
 from seesay.data.augment import Change
+from seesay.data.fit import Fit
 from seesay.data.geometry import is_cut
 from seesay.data.plan import FITS, fixed
 from seesay.data.resolution import best
+from seesay.data.rows import FileRows
 from seesay.data.seen import PLAIN, View, retold
 from seesay.errors import DataError
 from seesay.records import Box, Example, Origin, Turn
@@ -28,6 +31,9 @@ def turns(*texts: str, pictures=()) -> tuple[Turn, ...]:
     roles = ("user", "assistant")
     shown = [*pictures, *[()] * len(texts)]
     return tuple(Turn(roles[i % 2], t, pictures=shown[i]) for i, t in enumerate(texts))  # type: ignore[arg-type]
+
+
+WORDS = tiny.text()
 
 
 @pytest.mark.parametrize(("seen", "told"), [
@@ -162,3 +168,18 @@ def test_all_boxes_of_an_example():
     assert boxes.every(example) == [(0.1, 0.2, 0.5, 1.0), (0.1, 0.1, 0.5, 1.0)]
     said = box_text(Box(64, 48, 320, 480), width=640, height=480)
     assert boxes.every(pixeled(said))[0] == pytest.approx((0.1, 0.1, 0.5, 0.999))
+
+
+def test_boxes_are_looked_at_before_training():
+    """What cannot be said of a fitted picture is an error at once, and not after an hour."""
+    fit = Fit(size=(16, 16), picture_tokens=4, row_tokens=96, how="crop")
+    wide = replace(pixeled("(0,0),(50,990)", (100, 400)), task="ground")
+    for answer, how, said in (
+        ("(0,0),(50,990)", "crop", "lies outside of what is shown"),
+        ("10 20 30 40", "pad", "has no brackets"),
+    ):
+        example = replace(wide, turns=turns("where ?", answer))
+        with pytest.raises(DataError, match=said) as error:
+            FileRows([example], text=WORDS, fit=replace(fit, how=how), seed=0)
+        assert error.value.where == "a.csv:7"
+        FileRows([example], text=WORDS, fit=replace(fit, how="stretch"), seed=0)

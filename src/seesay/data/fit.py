@@ -94,6 +94,11 @@ class Fit:
         return self.chosen or self.how != "stretch"
 
     @property
+    def says_as_given(self) -> bool:
+        """Whether boxes are said of what is shown as they are of the picture itself."""
+        return self.how == "stretch" and self.box_text == "thousandths"
+
+    @property
     def whole(self) -> Size:
         """Height and width of a picture before it is cut; where they differ, of a square one."""
         return self.plan((_VAST, _VAST)).canvas

@@ -207,11 +207,20 @@ class FileRows:
         self.rows = self._plan(examples)
 
     def _check_boxes(self) -> None:
-        """See that boxes can be said of pictures that are brought to size each in its own way."""
-        for example in self.examples if self.fit.measures else ():
-            if any(boxes_in(turn.text) for turn in example.turns):
+        """See that boxes can be said, and read again, in terms of what is shown."""
+        for example in () if self.fit.says_as_given else self.examples:
+            texts = [turn.text for turn in example.turns]
+            if any(map(boxes_in, texts)):
                 with contextlib.suppress(PictureError):  # which training tells of
                     self.look(example).told(example)
+            elif example.task == "ground" and boxes_in(example.answer, bare=True):
+                raise DataError(
+                    f"the box '{example.answer}' has no brackets: said of what the model is shown, "
+                    "it could not be told from other numbers",
+                    where=str(example.origin),
+                    fix="write it as (left,top),(right,bottom), or data.fit = 'stretch' and "
+                    "data.box_text = 'thousandths'",
+                )
 
     def __len__(self) -> int:
         """Rows of an epoch."""
