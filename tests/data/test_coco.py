@@ -246,7 +246,7 @@ def test_references_that_are_not_right(tmp_path):
         "a sentence that is empty", "not an object",
     ]  # fmt: skip
     (tmp_path / "refcoco" / "instances.json").write_text('{"annotations": [{}]}')
-    assert "no instances of COCO: KeyError: 'id'" in refusal(path)
+    assert "no instances of COCO: KeyError: 'bbox'" in refusal(path)
     (tmp_path / "refcoco" / "instances.json").unlink()
     assert "no instances.json beside them" in refusal(path)
 

@@ -67,6 +67,8 @@ def test_other_cells_hold_no_boxes(cell):
         ({"bbox": [[1, 2, 3, 4]], "label": ["a", "b"]}, "1 boxes and 2 labels"),
         ([[1, 2, 3, 4], [1, 2, 3]], "box 2 has 3 numbers; expected 4"),
         ([[1, 2, math.nan, 4]], "box 1 is no four numbers"),
+        ([[0.1, 0.2, 0.5, 0.5]], "is in shares of the picture, [0.1, 0.2, 0.5, 0.5]; expected pix"),
+        ({"bbox": 3}, "no boxes, but 3"),
         ([{"left": 4, "top": 3, "right": 2, "bottom": 5}], "inverted: from 4,3 to 2,5"),
     ],
 )
@@ -89,7 +91,10 @@ def test_a_box_is_kept_or_refused(shares, width, height, corners):
     try:
         (box,) = objects.things([numbers], size=(width, height), corners=corners).boxes
     except Refused as why:
-        assert "inverted" in str(why) and min(right - left, bottom - top) < 1e-6
+        if "in shares" in str(why):
+            assert max(numbers) <= 1
+        else:
+            assert "inverted" in str(why) and min(right - left, bottom - top) < 1e-6
         return
     assert (box.left, box.top, box.right, box.bottom) == pytest.approx((left, top, right, bottom))
     try:
@@ -173,6 +178,15 @@ def test_columns_side_by_side(tmp_path):
     assert [e.boxes for e in examples if e.task == "ground"] == [(DOG,), (CAT,)]
     path.write_text('image,xyxy,category\na.png,"[4, 3, 24, 18]",dog\n')
     assert read(path).examples[0].boxes == (DOG,)
+
+
+def test_boxes_that_are_not_wanted(tmp_path):
+    """A column is left alone where the user says that none is the boxes'."""
+    picture(tmp_path / "a.png")
+    path = lines(tmp_path / "a.jsonl", [{"image": "a.png", "bbox": [1, 2, 99, 4], "label": "cat"}])
+    assert "box 1 is outside" in reasons(path)["a.jsonl:1"]
+    (example,) = read(path, columns={"boxes": ""}).examples
+    assert (example.task, example.answer, example.boxes) == ("classify", "cat", ())
 
 
 def test_a_column_that_is_only_called_so(tmp_path):

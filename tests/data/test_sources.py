@@ -187,6 +187,16 @@ def test_given_columns(table):
     assert "a question but no answer" in said and "--map answer=NAME (in a recipe: " in said
 
 
+def test_roles_that_no_column_has(table):
+    path = table("image,question,answer,caption,kind\nimages/0000.png,what?,cat,a cat,pet\n")
+    assert read(path).examples[0].labels == {"kind": "pet"}
+    assert "caption" in read(path).columns
+    plain = read(path, columns={"kind": "", "caption": ""})
+    assert plain.examples[0].labels == {} and "caption" not in plain.columns
+    assert read(path, columns={"question": ""}).examples[0].task == "caption"
+    assert "no picture column" in refusal(path, columns={"image": ""})
+
+
 def test_no_header_is_told(table):
     said = refusal(table("images/0000.png,a cat\nimages/0001.png,a dog\n"))
     assert "the first row looks like data: write a header" in said

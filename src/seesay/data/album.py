@@ -55,6 +55,7 @@ class Album:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._found: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def find(self, name: str, *, near: Sequence[str] = ()) -> str:
         """The picture of that file name, stem or number, as it is named from `root`.
@@ -64,6 +65,12 @@ class Album:
         Raises:
             Refused: none, or several that are equally near.
         """
+        asked = name, tuple(near)
+        if asked not in self._found:
+            self._found[asked] = self._find(name, near)
+        return self._found[asked]
+
+    def _find(self, name: str, near: Sequence[str]) -> str:
         # What leads out of the folder is not looked for by another way: the finder refuses it.
         if os.path.isabs(name) or ".." in name.split("/"):
             return name
@@ -86,8 +93,8 @@ class Album:
 
     def _exists(self, name: str) -> bool:
         try:
-            return (self.root / name).exists()
-        except (OSError, ValueError):
+            return name in self._names or os.path.exists(os.path.join(self.root, name))
+        except ValueError:
             return True  # The finder says why it cannot be opened.
 
     def _nearest(self, found: Iterable[str], name: str, near: Sequence[str]) -> str:
@@ -111,8 +118,8 @@ class Album:
             return []
 
     @cached_property
-    def _names(self) -> list[str]:
-        return sorted({*self._walked("", depth=0), *self._below()})
+    def _names(self) -> frozenset[str]:
+        return frozenset((*self._walked("", depth=0), *self._below()))
 
     def _below(self) -> Iterator[str]:
         for place in self._places:
@@ -129,7 +136,7 @@ class Album:
     @cached_property
     def _stems(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
-        for name in self._names:
+        for name in sorted(self._names):
             found[os.path.splitext(os.path.basename(name))[0]].append(name)
         return dict(found)
 

@@ -94,13 +94,15 @@ class Columns:
 
 def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
          task: str | None = None, where: str = "") -> Columns:  # fmt: skip
-    """What the columns mean, by their names or as `given` (role -> column) says.
+    """What the columns mean, by their names or as `given` (role -> column, "" for none) says.
 
     Raises:
         DataError: no picture column, no text columns, an unknown role or column.
     """
+    none = {role for role, name in (given or {}).items() if not name}  # `--map boxes=`
     given = _given(columns, given or {}, where)
-    roles = {role: name for role in ROLES if (name := _named(columns, role))} | given
+    named = {role: name for role in ROLES if (name := _named(columns, role)) and role not in none}
+    roles = named | given
     if "image" not in roles:
         raise _no_picture(columns, where)
     for other in _other_places(roles, given):
@@ -115,10 +117,13 @@ def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
     used |= {role: roles[role] for role in beside if role in roles}
     if form.truth in PLACES and (label := roles.get("label", roles.get("kind"))):
         used["label"] = label
-    captions = _beside(columns, given) if form.asks and task is None else None
+    captions = None
+    if form.asks and task is None and "caption" not in none:
+        captions = _beside(columns, given)
     if captions is not None and captions not in used.values():
         used["caption"] = captions
-    return Columns(form, used, _kinds(columns, given, set(used.values())))
+    kinds = () if "kind" in none else _kinds(columns, given, set(used.values()))
+    return Columns(form, used, kinds)
 
 
 def _other_places(roles: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
@@ -135,6 +140,8 @@ def _given(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict
         if role not in ROLES:
             what = f"'{role}' is not what a column can be"
             raise DataError(what, where=where, fix=nearest(role, tuple(ROLES)))
+        if not name:
+            continue
         if name.lower() not in lower:
             fix = nearest(name, tuple(columns))
             raise DataError(f"no column '{name}' (for {role})", where=where, fix=fix)

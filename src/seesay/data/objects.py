@@ -13,6 +13,7 @@ from seesay.records import Box
 # Within a cell: Hugging Face's `objects`, and what others call the same.
 BOXES = ("bbox", "bboxes", "boxes", "box")
 LABELS = ("categories", "category", "labels", "label", "classes", "class", "names", "name")
+MEANT = "picture_size"  # [width, height] of the picture that they were drawn in
 # A box may be an object of its own, as sides or as a corner and a size.
 _SIDES = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"),
           ("x1", "y1", "x2", "y2"))  # fmt: skip
@@ -79,10 +80,11 @@ def things(
             picture of another size; with both numbers.
     """
     cell = _parsed(cell)
-    meant = cell.get("size") if isinstance(cell, dict) else None
-    if meant and tuple(map(round, meant)) != size:
-        raise Refused(f"boxes of a picture of {meant[0]}×{meant[1]} pixels; it has "
-                      f"{size[0]}×{size[1]}")  # fmt: skip
+    meant = cell.get(MEANT) if isinstance(cell, dict) else None
+    if isinstance(meant, list) and meant != list(size):
+        wide, high = size
+        sides = "×".join(map(str, meant))
+        raise Refused(f"boxes of a picture of {sides} pixels; it has {wide}×{high}")
     boxes, crowded = [], set()
     for number, entry in enumerate(_entries(cell, names or {}), 1):
         own = str(entry.label).strip() if entry.label is not None else ""
@@ -129,7 +131,11 @@ def _by_key(cell: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> list
     key = next((key for key in BOXES if key in cell), None)
     if key is None:
         raise Refused(f"no boxes among {', '.join(cell) or 'nothing'}; known: {', '.join(BOXES)}")
-    several = [cell[key]] if _is_one(cell[key]) else list(cell[key] or ())
+    several = cell[key] if cell[key] is not None else []
+    if _is_one(several):
+        several = [several]
+    if not isinstance(several, (list, tuple)):
+        raise Refused(f"no boxes, but {str(several)[:40]}")
     labels, crowd = _labelled(cell, names), cell.get("iscrowd") or 0
     labels = labels if isinstance(labels, list) else [labels] * len(several)
     crowds = crowd if isinstance(crowd, list) else [crowd] * len(several)
@@ -157,14 +163,15 @@ def _name(label: Any, known: Sequence[str]) -> Any:
 def _sides(numbers: Any, name: str, *, corners: bool) -> tuple[float, float, float, float]:
     """Left, top, right and bottom."""
     if isinstance(numbers, dict):
-        sized = next((keys for keys in _SIZED if set(keys) <= numbers.keys()), None)
-        keys = sized or next(keys for keys in _SIDES if set(keys) <= numbers.keys())
-        numbers, corners = [numbers[key] for key in keys], sized is None
+        keys = next((keys for keys in (*_SIZED, *_SIDES) if set(keys) <= numbers.keys()), ())
+        numbers, corners = [numbers[key] for key in keys], keys in _SIDES
     if not isinstance(numbers, (list, tuple)) or len(numbers) != 4:
         many = len(numbers) if isinstance(numbers, (list, tuple)) else 0
         raise Refused(f"{name} has {many} numbers; expected 4")
     if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers):
         raise Refused(f"{name} is no four numbers: {numbers}")
+    if max(numbers) <= 1 and any(each % 1 for each in numbers):
+        raise Refused(f"{name} is in shares of the picture, {numbers}; expected pixels")
     a, b, c, d = map(float, numbers)
     left, top, right, bottom = (a, b, c, d) if corners else (a, b, a + c, b + d)
     if left < right and top < bottom:

@@ -168,7 +168,7 @@ def _of_split(table: Table, split: str) -> Table:
 
     def rows(wanted: Collection[str]) -> Iterator[Row]:
         for origin, row in table.rows([*wanted, column]):
-            if isinstance(row, str) or row.get(column) == split:
+            if isinstance(row, str) or str(row.get(column)) == split:
                 yield origin, row
 
     return replace(table, path=f"{table.path}:{split}", rows=rows, split="")

@@ -67,6 +67,12 @@ def listed(
     return rows
 
 
+def id_in(entry: Mapping[str, Any], key: str) -> int | str | None:
+    """What an entry of an annotation set goes by: a number or a text; None for anything else."""
+    found = entry.get(key)
+    return found if isinstance(found, (int, str)) else None
+
+
 def joined(tables: Sequence[Table]) -> Table:
     """Tables of the same columns, one after another.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from seesay.data.album import Album, root_of, splits_in
 from seesay.data.finder import Refused
-from seesay.data.tables import Table, json_object, listed, plain
+from seesay.data.tables import Table, id_in, json_object, listed, plain
 from seesay.errors import DataError
 
 _WHICH = re.compile(r"(questions|annotations)", re.IGNORECASE)
@@ -52,7 +52,9 @@ def table(path: Path, value: Mapping[str, Any], root: Path | None) -> Table:
 def _other(path: Path) -> Path:
     """The questions of these answers, or the answers to these questions."""
     key, half = pair(path.name)
-    near = [*path.parent.glob("*.json"), *path.parent.parent.glob("*/*.json")]
+    # Of the folders beside, those alone that are called so: what else is there may be anything.
+    beside = (path.parent.parent / name for name in ("Questions", "Annotations"))
+    near = (each for folder in (path.parent, *beside) for each in sorted(folder.glob("*.json")))
     found = (each for each in near if pair(each.name)[0] == key and pair(each.name)[1] != half)
     other = next(found, None) if half else None
     if other is None:
@@ -66,7 +68,7 @@ def _other(path: Path) -> Path:
 
 
 def _asked(path: Path, value: Mapping[str, Any], answers: Sequence[Any], root: Path) -> Table:
-    by_question = {a.get("question_id"): a for a in answers if isinstance(a, dict)}
+    by_question = {id_in(a, "question_id"): a for a in answers if isinstance(a, dict)}
     near = (*splits_in(str(value.get("data_subtype", ""))), *splits_in(path.stem))
     album = Album(root)
     rows = listed(path, value["questions"], lambda asked: [_row(asked, by_question, album, near)])
@@ -80,7 +82,7 @@ def _row(
     album: Album,
     near: Sequence[str],
 ) -> Mapping[str, Any]:
-    number = asked.get("question_id")
+    number = id_in(asked, "question_id")
     found = answers.get(number, asked)
     said = next((found[key] for key in _SAID if found.get(key) is not None), None)
     if said is None:
