@@ -56,6 +56,11 @@ class Page(HTMLParser):
         self.said += data
 
 
+def table(source="scenes", **data):
+    """A recipe in which each picture has a row to itself."""
+    return runs.table(source, data={"pack": False, **data})
+
+
 def made(tmp_path, table, **how):
     fed = feed(table)
     shown = preview.preview(fed, source="a", count=how.pop("count", 4), **how)
@@ -66,7 +71,7 @@ def made(tmp_path, table, **how):
 def test_a_page_needs_nothing_else(tmp_path):
     folder = runs.pictures(tmp_path / "data", 8)
     (folder / "000.txt").write_text("<b>bold & 'quoted'</b>\n")
-    shown, page, path = made(tmp_path, runs.table(folder), count=8)
+    shown, page, path = made(tmp_path, table(folder), count=8)
     assert page.open == [] and "script" not in page.tags and "link" not in page.tags
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     text = path.read_text("utf-8")
@@ -78,8 +83,8 @@ def test_a_page_needs_nothing_else(tmp_path):
 
 
 def test_pictures_are_the_batchs_to_the_pixel(tmp_path):
-    table = runs.table(runs.pictures(tmp_path / "data", 6), data={"tiles": [1, 2]})
-    shown, page, _ = made(tmp_path, table, count=3)
+    tiled = table(runs.pictures(tmp_path / "data", 6), tiles=[1, 2])
+    shown, page, _ = made(tmp_path, tiled, count=3)
     found = []
     for link in page.links:
         data = base64.b64decode(link.split(",", 1)[1])
@@ -96,22 +101,22 @@ def test_what_was_cut_off_is_on_it(tmp_path):
     folder = runs.pictures(tmp_path / "data", 4)
     for path in folder.glob("*.txt"):
         path.write_text("red beside " * 60)
-    shown, page, _ = made(tmp_path, runs.table(folder))
+    shown, page, _ = made(tmp_path, table(folder))
     lost = [d.num_lost for row in shown.rows for d in row.documents if d.num_lost]
     assert lost and f"{lost[0]} tokens cut off" in page.said
 
 
 def test_scenes_and_their_stages(tmp_path):
-    data = {"stages": [{"until": 0.5, "questions": 0, "captions": 1}]}
-    shown, page, _ = made(tmp_path, runs.table(data=data))
+    stages = [{"until": 0.5, "questions": 0, "captions": 1}]
+    shown, page, _ = made(tmp_path, table(stages=stages))
     assert any(d.number > 1 for row in shown.rows for d in row.documents)
     assert page.open == [] and shown.facts["Source"] == "a"
-    early, _, _ = made(tmp_path, runs.table(data=data), at=0.1)
+    early, _, _ = made(tmp_path, table(stages=stages), at=0.1)
     assert not any(d.number > 1 for row in early.rows for d in row.documents)
 
 
 def test_as_data(tmp_path):
-    shown, _, _ = made(tmp_path, runs.table(runs.pictures(tmp_path / "data", 5)), count=2)
+    shown, _, _ = made(tmp_path, table(runs.pictures(tmp_path / "data", 5)), count=2)
     told = json.loads(json.dumps(shown.as_dict()))
     assert len(told["rows"]) == 2 and told["facts"]["Rows"] == "2"
     (row, *_) = told["rows"]
@@ -127,6 +132,38 @@ def test_pictures_that_do_not_decode_are_named(tmp_path):
     for number in range(3):
         path = folder / f"{number:03}.png"
         path.write_bytes(path.read_bytes()[:60])
-    shown, page, _ = made(tmp_path, runs.table(folder), count=6)
+    shown, page, _ = made(tmp_path, table(folder), count=6)
     assert len(shown.skipped) == 3 and len(shown.rows) == 3
     assert "Left out" in page.said and "000.png" in page.said
+
+
+def test_rows_that_are_shared_are_those_of_training(tmp_path):
+    """Whatever is shown of a batch, pictures share its rows as they do when it is trained on."""
+    settings = runs.table(runs.pictures(tmp_path / "data", 12), batch=6)
+    shown, page, _ = made(tmp_path, settings, count=2)
+    stream = feed(settings).stream(batch=6)
+    batch = stream.step(0, 1.0)
+    assert len(batch.tokens_BT) < 6 and shown.rows[0].groups > 1
+    for b, row in enumerate(shown.rows[: len(batch.origins)]):
+        assert row.origin == batch.origins[b]
+        assert row.used == int((batch.documents_BT[b] >= 0).sum())
+        assert row.groups == int(batch.groups_BT[b].max()) + 1
+    assert "groups that see nothing of each other" in page.said
+    assert "group 2: document 1" in page.said and "picture 2" in page.said
+
+
+def test_a_file_is_not_begun_anew(tmp_path):
+    shown, _, _ = made(tmp_path, table(runs.pictures(tmp_path / "data", 5)), count=50)
+    assert sorted(row.origin for row in shown.rows[:5]) == sorted({r.origin for r in shown.rows})
+    assert len(shown.rows) == 8  # two batches of 4
+
+
+def test_tiles_chosen_for_each_picture(tmp_path):
+    folder = runs.pictures(tmp_path / "data", 4)
+    Image.new("RGB", (64, 16), (9, 99, 9)).save(folder / "000.png")
+    shown, page, _ = made(tmp_path, table(folder, tiles="best", max_tiles=4), count=4)
+    grids = sorted(picture.grid for row in shown.rows for picture in row.pictures)
+    assert grids == [(1, 1), (1, 1), (1, 1), (1, 4)]
+    tokens = shown.feed.fit.picture_tokens
+    assert shown.facts["Tokens a picture"] == f"up to {5 * tokens}"
+    assert "up to 4 tiles of 16×16" in shown.facts["Pictures"] and "row 1, column 4" in page.said

@@ -80,6 +80,9 @@ GROUPS = {
 # Long and heavy on memory: worth starting anew with the allocator tuned.
 TUNED = ("demo", "train", "eval", "compare")
 
+# Options that take several values of this form after one another.
+SEVERAL = ("--map", "--columns")
+
 # The conventional code of a program that a closed pipe has ended: 128 + SIGPIPE.
 BROKEN_PIPE = 141
 
@@ -115,7 +118,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """Run the program on `tokens` (default: the command line's) and return its exit code."""
     started_as_program = tokens is None
     given = list(sys.argv[1:] if tokens is None else tokens)
-    given, debug = _take_debug(given)
+    given, debug = _take_debug(spread(given))
     if started_as_program:
         _prepare(given, debug=debug)
     try:
@@ -129,6 +132,21 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("stopped")
         return 130
+
+
+def spread(tokens: Sequence[str]) -> list[str]:
+    """`--map a=b c=d photos.csv` as `--map a=b --map c=d photos.csv`."""
+    found: list[str] = []
+    option = ""
+    for token in tokens:
+        if token in SEVERAL:
+            option = token
+        elif token.startswith("-") or "=" not in token:
+            option = ""
+        elif option and found[-1] != option:
+            found.append(option)
+        found.append(token)
+    return found
 
 
 def _take_debug(tokens: list[str]) -> tuple[list[str], bool]:

@@ -5,8 +5,9 @@ batches that training makes (`data/exhibit.py`): nothing is rendered a second ti
 """
 
 import base64
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from seesay import config, writing
 from seesay.data import images
-from seesay.data.exhibit import Document, Exhibit, Shown, Sides, Token, exhibits
+from seesay.data.exhibit import Document, Exhibit, Shown, Token, exhibits
+from seesay.data.fit import Fit
 from seesay.report import template
 from seesay.train.feed import Feed
 
@@ -38,15 +40,13 @@ class Preview:
     def facts(self) -> dict[str, str]:
         """What all rows have in common, by name."""
         recipe, fit = self.feed.recipe, self.feed.fit
-        height, width = fit.whole
-        cut = "" if fit.tiles == (1, 1) else f", {fit.tiles[0]}×{fit.tiles[1]} tiles and the whole"
         used, wide = (sum(getattr(row, name) for row in self.rows) for name in ("used", "width"))
         return {
             "Source": self.source,
             "Rows": str(len(self.rows)),
             "Family": recipe.model.family,
-            "Pictures": f"{width}×{height} ({fit.how}){cut}",
-            "Tokens a picture": str(fit.each),
+            "Pictures": f"{_sizes(fit)} ({fit.how})",
+            "Tokens a picture": f"up to {fit.largest.tokens}" if fit.chosen else str(fit.each),
             "Tokens a row": f"{fit.row_tokens} at most",
             "Positions in use": f"{used / wide:.0%}" if wide else "–",
             "Vocabulary": f"{len(self.feed.text):,}",
@@ -62,16 +62,39 @@ class Preview:
 
 
 def preview(feed: Feed, *, source: str, count: int, at: float = 1.0) -> Preview:
-    """The first rows that training takes in.
+    """The first rows that training takes in, of batches as large as it makes them; of a file, no
+    more than come before it begins anew.
 
     at: the share of training that is over; a curriculum's stages go by it.
     """
-    stream = feed.stream(batch=count)
-    rows, skipped = stream.rows(0, stream.stage(at))
-    if not rows:
-        stream[0, at]  # which says why
-    return Preview(feed, source, exhibits(stream.batched(rows), rows, text=feed.text, fit=feed.fit),
-                   skipped)  # fmt: skip
+    batch = feed.recipe.train.batch
+    # How many are in a batch is no matter to rows that share nothing.
+    stream = feed.stream(batch=batch if feed.fit.packed else min(batch, count))
+    drawn = feed.recipe.data.sources[0].path == "scenes"
+    made: list[Exhibit] = []
+    skipped: list[str] = []
+    for step in itertools.count() if drawn else range(-(-len(stream.sources[0]) // stream.batch)):
+        place = stream.place(step, at)
+        rows, lost = stream.rows(place, stream.stage(at))
+        if not rows:
+            stream[place, at]  # which says why, unless later rows can be read
+        skipped += lost
+        how = {"text": feed.text, "fit": feed.fit, "room": stream.shared}
+        made += exhibits(stream.batched(rows), rows, **how) if rows else []
+        if len(made) >= count:
+            break
+    return Preview(feed, source, made[:count], skipped)
+
+
+def _sizes(fit: Fit) -> str:
+    """What pictures are brought to, in words."""
+    height, width = fit.whole
+    if fit.chosen:
+        height, width = fit.size
+        return f"up to {fit.max_tiles} tiles of {width}×{height} and the whole, '{fit.tiles}'"
+    rows, columns = fit.plan(fit.whole).grid
+    cut = "" if rows * columns == 1 else f" in {rows}×{columns} tiles and the whole"
+    return f"{width}×{height}{cut}"
 
 
 def write(path: Path, made: Preview, *, command: str = "",
@@ -98,6 +121,7 @@ def _as_dict(row: Exhibit) -> dict[str, Any]:
         "origin": row.origin,
         "used": row.used,
         "width": row.width,
+        "groups": row.groups,
         "pictures": [
             {
                 "size": list(p.size),
@@ -106,6 +130,7 @@ def _as_dict(row: Exhibit) -> dict[str, Any]:
                 "tokens": p.tokens,
                 "boxes": p.boxes,
                 "learned_boxes": p.learned,
+                "regions": p.regions,
             }
             for p in row.pictures
         ],
@@ -124,12 +149,14 @@ def _as_dict(row: Exhibit) -> dict[str, Any]:
 def _row(row: Exhibit) -> dict[str, Any]:
     count = len([document for document in row.documents if document.number])
     counts = f"{row.used} positions, of {row.width} in this batch; {count} documents"
+    if row.groups > 1:
+        counts += f", {row.groups} groups that see nothing of each other"
     tiles = [len(picture.tiles) for picture in row.pictures]
     return {
         "origin": row.origin,
         "counts": counts,
         "pictures": [_picture(i, picture) for i, picture in enumerate(row.pictures, 1)],
-        "documents": [_document(document, tiles) for document in row.documents],
+        "documents": [_document(each, tiles, several=row.groups > 1) for each in row.documents],
         "claims": row.claims,
     }
 
@@ -143,7 +170,7 @@ def _picture(number: int, shown: Shown) -> dict[str, Any]:
         named.append(f"picture {number}, whole")
     last = len(shown.tiles) - 1
     tiles = [
-        _tile(pixels, name, shown.boxes[i], shown.learned if i == last else [], across)
+        _tile(pixels, name, shown if i == last else replace(shown, learned=[], regions=[]), i)
         for i, (pixels, name) in enumerate(zip(shown.tiles, named, strict=True))
     ]
     return {
@@ -171,8 +198,8 @@ def _told(number: int, shown: Shown) -> str:
     return text
 
 
-def _tile(pixels: np.ndarray, name: str, boxes: list[Sides], learned: list[Sides],
-          across: int) -> dict[str, Any]:  # fmt: skip
+def _tile(pixels: np.ndarray, name: str, shown: Shown, number: int) -> dict[str, Any]:
+    across = shown.grid[1]
     data, _ = images.as_file(np.ascontiguousarray(pixels))
     width = pixels.shape[1]
     least, most = LEAST_SIDE // across, MOST_SIDE // across
@@ -181,15 +208,16 @@ def _tile(pixels: np.ndarray, name: str, boxes: list[Sides], learned: list[Sides
         "small": width < most,
         "wide": min(max(width, least, min(2 * width, most)), most),
         "name": name,
-        "boxes": boxes,
-        "learned": learned,
+        "boxes": shown.boxes[number],
+        "learned": shown.learned,
+        "regions": shown.regions,
     }
 
 
-def _document(document: Document, tiles: list[int]) -> dict[str, Any]:
+def _document(document: Document, tiles: list[int], *, several: bool) -> dict[str, Any]:
     name = NAMES.get(document.number, f"document {document.number}")
     return {
-        "name": name if not document.group else f"{name}, group {document.group}",
+        "name": f"group {document.group + 1}: {name}" if several else name,
         "colour": document.number % COLOURS,
         "tokens": [_token(token, tiles) for token in document.tokens],
         "text": document.text,

@@ -1,5 +1,8 @@
 """What does not fit is named as training cuts it; what is oddly long by a rule that is stated."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import tiny
 from hypothesis import given
@@ -32,7 +35,7 @@ def test_too_long_is_what_training_cuts():
         (2, 33, 16, True), (3, 33, 16, False)
     ]  # fmt: skip
     for one in examples:
-        room = fit.room_of(one)
+        room = fit.room_of(one, (4,))
         if one.origin.row == 3:
             with pytest.raises(LengthError):
                 words.encode(one.turns, limit=room)
@@ -48,6 +51,33 @@ def test_pictures_that_leave_no_room():
     many = Example((b"x", b"y"), (Turn("assistant", "red"),), Origin("a", 1))
     (found,) = too_long([many], text=words, fit=fit)
     assert (found.room, found.fits) == (0, False) and "training stops" in str(found)
+
+
+def test_tiles_chosen_for_each_picture():
+    """Each takes its own tokens; one whose size cannot be read, the fewest."""
+    words = learn(tiny.WORDS, kind="character")
+    fit = Fit((16, 16), picture_tokens=4, row_tokens=20, tiles="best", max_tiles=2)
+    wide, square = (np.zeros((16, side, 3), np.uint8) for side in (32, 16))
+    shown = [replace(example(n, "redred"), images=(own,)) for n, own in enumerate((wide, square))]
+    shown.append(example(2, "redred"))
+    assert [lengths.tokens_of(each, fit) for each in shown] == [(12,), (4,), (4,)]
+    long = [replace(each, turns=example(0, "red" * 4).turns) for each in shown]
+    found = too_long(long, text=words, fit=fit)
+    assert [(each.origin.row, each.tokens, each.room, each.fits) for each in found] == [
+        (0, 14, 8, True)
+    ]
+
+
+def test_more_pictures_than_a_sequence_may_hold():
+    words = learn(tiny.WORDS, kind="character")
+    fit = Fit((16, 16), picture_tokens=4, row_tokens=64, tiles="best", max_tiles=2,
+              sequence_budget=8)  # fmt: skip
+    page = np.zeros((16, 32, 3), np.uint8)
+    several = [replace(example(n, "red"), images=(page,) * n) for n in (1, 2, 3)]
+    found = too_long(several, text=words, fit=fit)
+    assert [(each.origin.row, each.fits) for each in found] == [(3, False)]
+    with pytest.raises(LengthError, match="sequence_budget"):
+        fit.plans(several[2].images)
 
 
 def test_answers_that_say_nothing():

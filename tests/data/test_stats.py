@@ -1,22 +1,25 @@
 """The numbers are those of what is there, counted another way."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tiny
+import torch
 from rich.console import Console
 
 from seesay.config import DataConfig, SourceConfig
 from seesay.data.decode import Facts
 from seesay.data.fit import Fit
 from seesay.data.rows import FileRows
-from seesay.data.stats import blank, stats
+from seesay.data.stats import stats
 from seesay.data.stream import Stream
 from seesay.data.text import learn
+from seesay.errors import DataError
 from seesay.records import Example, Origin, Turn
 
-FIT = Fit((16, 16), picture_tokens=4, row_tokens=40)
+FIT = Fit((16, 16), picture_tokens=4, row_tokens=40, blank=True)
 WORDS = learn(tiny.WORDS, kind="character")
 
 
@@ -35,11 +38,11 @@ EXAMPLES = [
 ]
 
 
-def batches(examples, steps: int = 1):
-    rows = FileRows(blank(examples, FIT), text=WORDS, fit=FIT, seed=0)
+def batches(examples, steps: int = 1, fit: Fit = FIT):
+    rows = FileRows(examples, text=WORDS, fit=fit, seed=0)
     config = DataConfig(sources=(SourceConfig(path="x"),))
-    stream = Stream([rows], config=config, text=WORDS, fit=FIT, batch=len(rows.rows))
-    return [stream[step, 1.0] for step in range(steps)]
+    stream = Stream([rows], config=config, text=WORDS, fit=fit, batch=len(rows.rows))
+    return [stream.step(step, 1.0) for step in range(steps)]
 
 
 def test_numbers():
@@ -65,10 +68,35 @@ def test_numbers():
 
 def test_blank_pictures_are_packed_as_real_ones_are():
     """No picture is decoded: these bytes are none."""
-    made = blank(EXAMPLES, FIT)
-    assert [e.turns for e in made] == [e.turns for e in EXAMPLES]
-    assert all(e.images[0].shape == (16, 16, 3) for e in made)
-    assert len(batches(EXAMPLES, 3)) == 3
+    with pytest.raises(DataError, match="none of the 3 pictures"):
+        batches(EXAMPLES, fit=replace(FIT, blank=False))
+    made = batches(EXAMPLES, 3)
+    real = np.zeros((8, 8, 3), np.uint8)
+    there = [replace(example, images=(real,)) for example in EXAMPLES]
+    for one, other in zip(made, batches(there, 3, replace(FIT, blank=False)), strict=True):
+        assert torch.equal(one.tokens_BT, other.tokens_BT)
+        assert one.pictures_NCHW.shape == other.pictures_NCHW.shape
+
+
+def test_rows_that_are_shared():
+    """As many documents, in fewer rows."""
+    fit = replace(FIT, packed=True, row_tokens=64)
+    alone, shared = (
+        stats(EXAMPLES, source="a", text=WORDS, fit=own, batches=batches(EXAMPLES, fit=own)).packing
+        for own in (replace(fit, packed=False), fit)
+    )
+    assert alone and shared and (alone.rows, shared.rows) == (3, 1)
+    assert (alone.groups.most, shared.groups.most) == (1, 3)
+    assert shared.documents.most == 4 and shared.used > alone.used
+
+
+def test_tiles_chosen_for_each_picture():
+    fit = replace(FIT, tiles="best", max_tiles=2, row_tokens=64)
+    pages = [np.zeros(size, np.uint8) for size in ((16, 16, 3), (16, 32, 3))]
+    two = [replace(e, images=(p,)) for e, p in zip(EXAMPLES[1:3], pages, strict=True)]
+    found = stats(two, source="a", text=WORDS, fit=fit, batches=batches(two, fit=fit))
+    assert (found.tokens.pictures.least, found.tokens.pictures.most) == (4, 12)
+    assert found.packing and found.packing.tokens.most == 12 + 8
 
 
 def test_too_long_and_never_packed():

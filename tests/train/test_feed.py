@@ -19,7 +19,7 @@ def few_scenes(monkeypatch):
 def test_the_rows_are_those_of_training(tmp_path):
     """Of the pictures that are not held back; however many are in a batch."""
     folder = runs.pictures(tmp_path / "data")
-    table = runs.table(folder, steps=2, batch=4)
+    table = runs.table(folder, data={"pack": False}, steps=2, batch=4)
     fed = feed(table, held_back=0.2)
     plan, given = auto.settle(table, say=lambda line: None)
     trained, held = auto.hold_back(plan, given, share=0.2, say=lambda line: None)
@@ -28,8 +28,8 @@ def test_the_rows_are_those_of_training(tmp_path):
     assert fed.text.tokenizer.to_str() == words.tokenizer.to_str()
     run = setup.prepare(plan, out=tmp_path / "run", examples=trained, device="cpu")
     assert fed.fit == run.stream.fit
-    first = [run.stream[step, 0.0] for step in range(3)]
-    whole = fed.stream(batch=12)[0, 0.0]
+    first = [run.stream.step(step, 0.0) for step in range(3)]
+    whole = fed.stream(batch=12).step(0, 0.0)
     assert list(whole.origins) == [origin for batch in first for origin in batch.origins]
     pictures = torch.cat([batch.pictures_NCHW for batch in first])
     assert torch.equal(whole.pictures_NCHW, pictures)
@@ -60,6 +60,6 @@ def test_a_tokenizer_that_is_given_is_taken(tmp_path):
 
 def test_scenes_need_no_data():
     fed = feed(runs.table())
-    batch = fed.stream(batch=3)[0, 1.0]
+    batch = fed.stream(batch=3).step(0, 1.0)
     assert fed.examples == [[]] and len(batch.tokens_BT) == 3
     assert np.asarray(batch.pictures_NCHW).any()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import counting, pairs, print_json, say
+from seesay.commands.options import Columns, counting, mapped, print_json, say, silent
 
 # As in data/convert.py, which is too heavy to import for a --help; a test holds them equal.
 Layout = Literal["jsonl", "parquet", "tar", "imagefolder", "llava"]
@@ -21,7 +21,7 @@ def convert(
     *,
     to: Layout,
     out: Path,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     task: str | None = None,
     root: Path | None = None,
     shard_size: Megabytes = 500.0,
@@ -39,10 +39,10 @@ def convert(
         to: jsonl: a table that names pictures beside it. parquet: pictures inside, as Hugging Face
             has them. tar: webdataset shards, with an index beside each. imagefolder: metadata.jsonl
             beside pictures, as Hugging Face has it. llava: a JSON list of conversations, in which
-            classes and options are lost.
+            classes, options and votes are lost.
         out: The folder to write; it must be new or empty.
-        columns: Which column is which, as role=name, where names do not say. Repeat for each.
-        task: Read the rows for this task: caption, vqa, classify or dialogue.
+        columns: Which column is which, where names do not say: --map image=file question=text.
+        task: Read the rows for this task: caption, vqa, ground, classify or dialogue.
         root: Where pictures are named from; by default the folder of the file.
         shard_size: Megabytes of a tar shard or a Parquet file, about.
         limit_broken: Share of the rows that may be broken: they are left out and named.
@@ -55,11 +55,12 @@ def convert(
         source,
         out,
         to=to,
-        columns=pairs(columns, option="--columns") or None,
+        columns=mapped(columns) or None,
         task=task,
         root=root,
         shard=round(shard_size * 2**20),
         limit_broken=limit_broken,
+        say=silent if quiet else say,
         seen=counting(quiet=quiet),
     )
     if json:
@@ -82,7 +83,7 @@ def split(
     to: Layout | None = None,
     near: Annotated[int, Parameter(validator=Number(gte=0, lte=12))] = 8,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     task: str | None = None,
     root: Path | None = None,
     shard_size: Megabytes = 500.0,
@@ -102,12 +103,13 @@ def split(
         dev: Share of the rows to measure on while the model is made, about.
         test: Share of the rows to measure on once it is made, about.
         by: A column whose values are not parted either, such as the film that a picture is from.
-        to: The layout of the parts; if not given, tar shards and Parquet stay so, and all else
-            becomes JSONL. Take `seesay data convert --help` for what they are.
+        to: The layout of the parts; if not given, tar shards and Parquet stay so, Arrow and what
+            comes from the hub become Parquet, and all else JSONL. Take `seesay data convert --help`
+            for what they are.
         near: Bits of 64 that the hashes of pictures may differ in which are kept together.
         seed: Seed of the lots that are drawn.
-        columns: Which column is which, as role=name, where names do not say. Repeat for each.
-        task: Read the rows for this task: caption, vqa, classify or dialogue.
+        columns: Which column is which, where names do not say: --map image=file question=text.
+        task: Read the rows for this task: caption, vqa, ground, classify or dialogue.
         root: Where pictures are named from; by default the folder of the file.
         shard_size: Megabytes of a tar shard or a Parquet file, about.
         limit_broken: Share of the rows that may be broken: they are left out and named.
@@ -125,11 +127,12 @@ def split(
         seed=seed,
         near=near,
         to=to,
-        columns=pairs(columns, option="--columns") or None,
+        columns=mapped(columns) or None,
         task=task,
         root=root,
         shard=round(shard_size * 2**20),
         limit_broken=limit_broken,
+        say=silent if quiet else say,
         seen=counting(quiet=quiet),
     )
     if json:

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import console, counting, pairs, print_json, say, silent
+from seesay.commands.options import Columns, console, counting, mapped, print_json, say, silent
 
 
 def check(
     source: str,
     /,
     *,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     task: str | None = None,
     root: Path | None = None,
     against: str | None = None,
@@ -26,10 +26,11 @@ def check(
 
     Args:
         source: A folder of pictures (with .txt beside them, or one folder a class), a CSV, TSV,
-            JSON, JSONL or Parquet file, or tar shards ('train-*.tar').
-        columns: Which column is which, as role=name, where names do not say: --columns image=file
-            --columns question=text. Repeat for each.
-        task: Read the rows for this task: caption, vqa, classify or dialogue.
+            JSON, JSONL or Parquet file, annotations (COCO, RefCOCO, VQA, GQA, NLVR), a folder that
+            `datasets` saved, tar shards ('train-*.tar'); or an address: 'https://…/{000..009}.tar',
+            hf://datasets/owner/name.
+        columns: Which column is which, where names do not say: --map image=file question=text.
+        task: Read the rows for this task: caption, vqa, ground, classify or dialogue.
         root: Where pictures are named from; by default the folder of the file.
         against: Other data that must have nothing in common with it, such as those to measure on:
             name the pictures, near copies and questions that are in both.
@@ -48,11 +49,12 @@ def check(
         reading = {"text": fed.text, "fit": fed.fit}
     report = examine(
         source,
-        columns=pairs(columns, option="--columns") or None,
+        columns=mapped(columns) or None,
         task=task,
         root=root,
         sheet=sheet,
         against=against,
+        say=silent if quiet else say,
         seen=lambda done, total: seen("pictures", done, total),
         **reading,
     )
@@ -71,7 +73,7 @@ def stats(
     /,
     *,
     recipe: str | None = None,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     steps: Annotated[int, Parameter(validator=Number(gte=1))] = STEPS,
     decode: bool = False,
@@ -84,7 +86,7 @@ def stats(
         source: Data in any layout that `seesay train --data` takes, or scenes.
         recipe: A recipe (TOML), or the name of one that comes with Seesay: its tokenizer, its
             pictures, its rows. Without it, what `seesay train` does by itself.
-        columns: Which column is which, as role=name, where names do not say. Repeat for each.
+        columns: Which column is which, where names do not say: --map image=file question=text.
         set_: Override one recipe value, as a.b=c. Repeat for each.
         steps: Batches of training that rows are counted in.
         decode: Also decode every picture, for their sizes and formats.
@@ -116,7 +118,7 @@ def stats(
         made.render(console())
 
 
-def _fed(source: str, *, recipe: str | None, columns: list[str] | None, set_: list[str] | None,
+def _fed(source: str, *, recipe: str | None, columns: Columns, set_: list[str] | None,
          quiet: bool) -> Any:  # fmt: skip
     from seesay.commands.show import fed_with
 
@@ -128,14 +130,13 @@ def _batches(fed: Any, steps: int) -> tuple[Any, Any]:
     """The examples to count, and some batches of them; drawn ones are those of the batches."""
     from dataclasses import replace
 
-    from seesay.data.stats import blank
-
     examples = fed.examples[0]
-    plain = replace(fed, examples=[blank(each, fed.fit) for each in fed.examples])
+    plain = replace(fed, fit=replace(fed.fit, blank=True))
     stream = plain.stream(batch=fed.recipe.train.batch)
     if examples:
-        return examples, (stream[step, 1.0] for step in range(steps))
-    rows = [row for step in range(steps) for row in stream.rows(step, stream.stage(1.0))[0]]
+        return examples, (stream.step(step, 1.0) for step in range(steps))
+    places = (stream.place(step, 1.0) for step in range(steps))
+    rows = [row for place in places for row in stream.rows(place, stream.stage(1.0))[0]]
     size = stream.batch
     batches = [stream.batched(rows[at : at + size]) for at in range(0, len(rows), size)]
     return [example for row in rows for example in row.examples], batches

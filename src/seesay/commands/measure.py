@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from seesay import config, predict, writing
 from seesay import evaluate as evaluation
@@ -116,12 +116,13 @@ def examples(
     split: str = "test",
     shots: int | None = None,
     resolution: int = config.DRAWN,
+    boxes: Literal["thousandths", "pixels"] = "thousandths",
 ) -> Sequence[Example]:
     """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
 
     With a `task`, those that can be asked as it. `scenes:bind` draws things with made-up names that
     so many `shots` tell, `scenes:named` such as other pictures of it tell. `split` and `resolution`
-    are of drawn pictures.
+    are of drawn pictures. `boxes`: what texts of files say them in.
 
     Raises:
         DataError: more than `limit_broken` of the rows, or of the examples, cannot be read; or none
@@ -133,11 +134,12 @@ def examples(
         return _bound(shots, seed=seed, split=split, resolution=resolution)[:limit]
     if data == "scenes:named":
         return _named(seed=seed, split=split, resolution=resolution)[:limit]
-    from seesay.data import sources
+    from seesay.data import sources, store
+    from seesay.train.setup import told_in
 
-    tell = silent if quiet else say
-    read = sources.read(data, columns=columns or None, limit_broken=limit_broken)
-    every = read.examples
+    tell, source = silent if quiet else say, config.SourceConfig(path=data, boxes=boxes)
+    read = sources.read(data, columns=columns or None, limit_broken=limit_broken, say=tell)
+    every = told_in(source, read.examples)
     if task is not None:
         try:
             every = recast(every, task)
@@ -148,7 +150,7 @@ def examples(
         tell(f"  left out: {broken.origin}: {broken.why}")
     if len(read.broken) > sources.SHOWN:
         tell(f"  left out: {len(read.broken) - sources.SHOWN} more broken rows")
-    found = auto.some(every, limit, seed=seed)
+    found = store.some(every, limit, seed=seed)
     kept = auto.readable(found, say=tell)
     if len(found) - len(kept) > limit_broken * len(found):
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import pairs, print_json, say, silent
+from seesay.commands.options import Columns, mapped, print_json, say, silent
 from seesay.errors import RecipeError
 
 Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
@@ -23,7 +23,7 @@ def show(
     out: Path = Path("show.html"),
     count: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 24,
     at: Share = 1.0,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     seed: int | None = None,
     json: bool = False,
@@ -42,7 +42,7 @@ def show(
         out: The HTML file to write.
         count: Rows to show.
         at: The share of training that is over, where a curriculum has stages.
-        columns: Which column is which, as role=name, where names do not say. Repeat for each.
+        columns: Which column is which, where names do not say: --map image=file question=text.
         set_: Override one recipe value, as a.b=c. Repeat for each.
         seed: Seed of the order, of drawn scenes and of what is held back.
         json: Also print what is on the page as one JSON object.
@@ -67,7 +67,7 @@ def fed_with(
     *,
     recipe: str | None,
     run: str | None = None,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     set_: list[str] | None = None,
     seed: int | None = None,
     held_back: bool = True,
@@ -100,7 +100,7 @@ def fed_with(
     return feed(table, text=text, held_back=share, say=say)
 
 
-def _of(table: dict[str, Any], source: str, columns: list[str] | None) -> dict[str, Any]:
+def _of(table: dict[str, Any], source: str, columns: Columns) -> dict[str, Any]:
     """A recipe's table with this source alone, with the settings that the recipe has for it.
 
     Drawn scenes stay, for the words and labels that they give; their rows do not come.
@@ -115,7 +115,7 @@ def _of(table: dict[str, Any], source: str, columns: list[str] | None) -> dict[s
         stage.pop("weights", None)
     first = (own[0] if own else {}) | {"path": source, "weight": 1.0}
     if columns:
-        first["columns"] = pairs(columns, option="--columns")
+        first["columns"] = mapped(columns)
     rest = [] if source == "scenes" else [each | {"weight": 0.0} for each in drawn]
     data["sources"] = [first, *rest]
     return table

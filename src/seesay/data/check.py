@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from seesay.data import lengths, noise
-from seesay.data.counts import answers, counted, pairs, slices, spread
+from seesay.data.counts import answers, asked, counted, pairs, slices, spread
 from seesay.data.counts import lengths as measured
 from seesay.data.examples import Broken
 from seesay.data.fit import Fit
 from seesay.data.looked import Looked, Pictures, alike, look
 from seesay.data.noise import Asked, Doubt, Judged
 from seesay.data.overlap import Overlap, overlap
+from seesay.data.remote import Say
 from seesay.data.report import Report
 from seesay.data.sheet import sheet as draw_sheet
 from seesay.data.sources import Source, read
@@ -34,6 +35,7 @@ def check(
     text: Text | None = None,
     fit: Fit | None = None,
     num_threads: int | None = None,
+    say: Say = lambda text: None,
     seen: Seen = lambda done, total: None,
 ) -> Report:
     """Read a source as `read` does, however much of it is broken, and report on all of it.
@@ -44,12 +46,13 @@ def check(
         against: data that must have nothing in common with it, such as those to measure on.
         text, fit: how a recipe reads it; what does not fit is then named.
         num_threads: pictures that are decoded side by side; as many as processors if not given.
+        say: as for `read`.
         seen: called with pictures decoded and pictures in all; anew for `against`.
 
     Raises:
         DataError: nothing there, or not to be understood.
     """
-    how = {"columns": columns, "task": task, "limit_broken": 1.0}
+    how = {"columns": columns, "task": task, "limit_broken": 1.0, "say": say}
     found = read(source, root=root, **how)
     pictures = look(found.examples, threads=num_threads, seen=seen)
     shared = None
@@ -70,9 +73,7 @@ def check(
 def _report(found: Source, pictures: Pictures, sheet: str, shared: Overlap | None,
             long: list[str]) -> Report:  # fmt: skip
     facts = [picture.facts for picture in pictures.values() if picture.facts]
-    turns = [pair for example in found.examples for pair in pairs(example)]
-    # Captions are no answers to guess, where there are questions too.
-    asked = [example for example in found.examples if example.task != "caption"]
+    said = [(example.task, *pair) for example in found.examples for pair in pairs(example)]
     near = alike(list(pictures.values()))
     doubts, judged = _doubts(found.examples, pictures)
     return Report(
@@ -87,9 +88,9 @@ def _report(found: Source, pictures: Pictures, sheet: str, shared: Overlap | Non
         kinds=counted(each.kind for each in facts),
         width=spread([each.width for each in facts]),
         height=spread([each.height for each in facts]),
-        questions=measured([question for question, _ in turns if question]),
-        texts=measured([answer for _, answer in turns]),
-        answers=answers([pair for e in asked or found.examples for pair in pairs(e)]),
+        questions=measured([question for _, question, _ in said if question]),
+        texts=measured([answer for _, _, answer in said]),
+        answers=answers(asked(said)),
         slices=slices(found.examples),
         duplicates=_duplicates(pictures.values()),
         near=[sorted(one.name for one in group) for group in near],

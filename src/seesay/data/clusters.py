@@ -1,5 +1,6 @@
 """Clusters: things that belong together, where what is joined to one of them is joined to all."""
 
+from array import array
 from collections.abc import Iterable
 
 
@@ -7,7 +8,8 @@ class Clusters:
     """Numbered things in clusters that grow together (union-find, with paths halved)."""
 
     def __init__(self, count: int = 0) -> None:
-        self._above = list(range(count))
+        # Eight bytes a thing: there may be millions.
+        self._above = array("q", range(count))
 
     def __len__(self) -> int:
         return len(self._above)

@@ -12,6 +12,7 @@ from seesay.data.beside import Beside
 from seesay.data.examples import Broken, Item
 from seesay.data.finder import Refused
 from seesay.data.parquet import Parquet
+from seesay.data.remote import Say
 from seesay.data.sources import Opened, open_rows
 from seesay.data.telling import Telling
 from seesay.data.writers import SHARD, Lines, Llava, Shards, Writer
@@ -57,6 +58,7 @@ def convert(
     root: str | Path | None = None,
     shard: int = SHARD,
     limit_broken: float = 0.05,
+    say: Say = lambda text: None,
     seen: Seen = unseen,
 ) -> Converted:
     """Write a data set in another layout; reading it again gives the same examples.
@@ -65,9 +67,9 @@ def convert(
     decoded: they are written as they are.
 
     Args:
-        source, columns, task, root, limit_broken: as for `read`.
+        source, columns, task, root, limit_broken, say: as for `read`.
         out: the folder to write, new or empty; it appears whole or not at all.
-        to: one of `LAYOUTS`. As `llava`, classes and options to choose among are lost.
+        to: one of `LAYOUTS`. As `llava`, classes, options to choose among and votes are lost.
         shard: bytes of a tar shard or a Parquet file, about.
         seen: called with what is counted ("rows"), how many are done, and None: how many there are
             is not known.
@@ -76,7 +78,7 @@ def convert(
         DataError: what cannot be read, or written, or too many broken rows.
     """
     check_layout(to)
-    opened = open_rows(source, columns=columns, task=task, root=root, hold=False)
+    opened = open_rows(source, columns=columns, task=task, root=root, hold=False, say=say)
     telling = tellings(opened, to)
     out = Path(out)
     with writing.new_folder(out) as folder:
@@ -106,9 +108,10 @@ def tellings(opened: Opened, to: str) -> Telling:
     reader, table = opened.reader, opened.table
     if to != "llava":
         return Telling(reader, table.columns)
-    truth = reader.columns.form.truth
-    wanted = [name for role, name in reader.columns.found.items() if role != "image"]
-    labels = reader.labels(table.rows(wanted)) if truth in ("label", "kind") else set()
+    labels: set[str] = set()
+    if reader.columns.form.truth in ("label", "kind"):
+        wanted = [name for role, name in reader.columns.found.items() if role != "image"]
+        labels = reader.labels(table.rows(wanted))
     return Telling(reader, table.columns, talk=reader.closed(labels))
 
 

@@ -60,6 +60,14 @@ def pairs(example: Example) -> list[tuple[str, str]]:
     return found
 
 
+def asked(said: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Of (task, question, answer) the pairs that can be guessed: captions are no answers to guess
+    where there are questions too.
+    """
+    found = [(question, answer) for task, question, answer in said if task != "caption"]
+    return found or [(question, answer) for _, question, answer in said]
+
+
 def spread(values: Sequence[int]) -> Spread:
     """The least, the middle and the most of some counts."""
     return Spread(min(values), median(values), max(values)) if values else Spread(0, 0, 0)

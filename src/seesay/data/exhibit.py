@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from seesay.coordinates import Sides
 from seesay.data import boxes, images
-from seesay.data.augment import Change
-from seesay.data.collate import Row
+from seesay.data.collate import Laid, Row, laid
 from seesay.data.fit import Fit
-from seesay.data.images import num_tiles
+from seesay.data.geometry import Affine, clipped
+from seesay.data.plan import Plan
+from seesay.data.seen import Sight
 from seesay.data.text import Text
 from seesay.records import Batch, Example
 
-Sides = tuple[float, float, float, float]  # left, top, right, bottom, as shares
+# A box that reaches so many pixels into a tile, or less, only touches it.
+TOUCHES = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,9 @@ class Shown:
     """A picture as the model gets it: its tiles (N, H, W, 3), of so many rows and columns, the last
     of them the whole where there are several.
 
-    size: (width, height) as it came. kept: what part of it is there. boxes: of each tile, those of
-    the examples, found by sending them the way that the picture goes. learned: where answers are,
-    as the model is to say by numbers, of the whole.
+    size: (width, height) as it came. kept: what part of it is there, as shares. boxes: of each
+    tile, those of the examples, as shares of the tile. learned: where answers are, as the model is
+    to say by numbers; regions: what it looks at instead of patches; both in the last tile.
     """
 
     tiles: np.ndarray
@@ -74,64 +77,69 @@ class Shown:
     kept: Sides
     boxes: list[list[Sides]]
     learned: list[Sides]
+    regions: list[Sides]
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exhibit:
-    """A row: where it came from, its pictures, its documents, the texts held against its pictures
-    and whether each is true; positions in use, and of the batch.
+    """A row of a batch: where it came from, its pictures, its documents, the texts held against its
+    pictures and whether each is true; positions in use, and of the batch; how many groups of
+    pictures with their documents share it.
     """
 
     origin: str
-    pictures: list[Shown]
-    documents: list[Document]
+    pictures: list[Shown] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
     claims: list[tuple[str, bool]] = field(default_factory=list)
     used: int = 0
     width: int = 0
+    groups: int = 0
 
 
-def exhibits(batch: Batch, rows: Sequence[Row], *, text: Text, fit: Fit) -> list[Exhibit]:
-    """What each row of a batch, made of these rows, shows a model."""
-    claims, start, made = _claims(batch, text), 0, []
-    for b, row in enumerate(rows):
-        count = len(row.pictures)
-        pixels = batch.pictures_NCHW[start : start + count].permute(0, 2, 3, 1).numpy()
-        start += count
-        documents = _documents(batch, b, text=text, fit=fit, tiles=count)
-        numbered = [document for document in documents if document.number]
-        for document, given in zip(numbered, row.documents, strict=False):
-            document.num_lost = len(given.lost)
-            document.lost = _read(text, given.lost)
-        made.append(
-            Exhibit(
-                origin=batch.origins[b],
-                pictures=_pictures(batch, b, row, pixels, fit),
-                documents=documents,
-                claims=claims.get(b, []),
-                used=int((batch.documents_BT[b] >= 0).sum()),
-                width=batch.tokens_BT.shape[1],
-            )
-        )
+def exhibits(
+    batch: Batch, rows: Sequence[Row], *, text: Text, fit: Fit, room: int | None = None
+) -> list[Exhibit]:
+    """What each row of a batch, made of these rows, shows a model; `room` as `collate` had it."""
+    claims, start = _claims(batch, text), 0
+    made: list[Exhibit] = []
+    for own in laid(rows, picture_tokens=fit.picture_tokens, room=room):
+        if own.b == len(made):
+            used = int((batch.documents_BT[own.b] >= 0).sum())
+            width = batch.tokens_BT.shape[1]
+            told = claims.get(own.b, [])
+            made.append(Exhibit(batch.origins[own.b], claims=told, used=used, width=width))
+        row = made[own.b]
+        before = sum(len(picture.tiles) for picture in row.pictures)
+        row.documents += _documents(batch, own, before, text=text, fit=fit)
+        row.pictures += _pictures(batch, own, start)
+        row.groups += 1
+        start += len(own.row.pictures)
     return made
 
 
 # Tokens.
 
 
-def _documents(batch: Batch, b: int, *, text: Text, fit: Fit, tiles: int) -> list[Document]:
-    """The documents of a row, in order, from the batch's own numbers."""
-    owners = list(zip(batch.groups_BT[b].tolist(), batch.documents_BT[b].tolist(), strict=True))
+def _documents(batch: Batch, own: Laid, before: int, *, text: Text, fit: Fit) -> list[Document]:
+    """The documents of a group, in order, from the batch's own numbers.
+
+    before: tiles of the row that are not its own.
+    """
+    first = own.places.start
+    numbers = batch.documents_BT[own.b, own.places].tolist()
     made: list[Document] = []
     marks = 0  # picture tokens so far
-    for first, end in _stretches(owners):
-        group, number = owners[first]
-        if number < 0:
-            continue
-        tokens, marks = _tokens(batch, b, (first, end), marks, text=text, fit=fit, tiles=tiles)
+    for begin, end in _stretches(numbers):
+        span = (first + begin, first + end)
+        tokens, marks = _tokens(batch, own, span, marks, before, text=text, fit=fit)
         said = [each.token for each in tokens if each.learned]
         every = [each.token for each in tokens if each.tile is None]
-        made.append(Document(number, group, tokens, _read(text, every), _read(text, said)))
+        number = numbers[begin]
+        made.append(Document(number, own.group, tokens, _read(text, every), _read(text, said)))
+        if number:
+            lost = own.row.documents[number - 1].lost
+            made[-1].lost, made[-1].num_lost = _read(text, lost), len(lost)
     return made
 
 
@@ -144,19 +152,21 @@ def _stretches(values: Sequence[Any]) -> Iterator[tuple[int, int]]:
             first = place
 
 
-def _tokens(batch: Batch, b: int, span: tuple[int, int], marks: int, *, text: Text, fit: Fit,
-            tiles: int) -> tuple[list[Token], int]:  # fmt: skip
+def _tokens(batch: Batch, own: Laid, span: tuple[int, int], marks: int, before: int, *,
+            text: Text, fit: Fit) -> tuple[list[Token], int]:  # fmt: skip
     """The tokens of a document, those of a tile as one; and how many picture tokens there were."""
     first, end = span
-    tokens, targets = batch.tokens_BT[b].tolist(), batch.targets_BT[b].tolist()
-    positions = batch.positions_BT[b].tolist()
-    sees = None if batch.horizon_BT is None else batch.horizon_BT[b].tolist()
+    tokens, targets = batch.tokens_BT[own.b].tolist(), batch.targets_BT[own.b].tolist()
+    positions = batch.positions_BT[own.b].tolist()
+    sees = None if batch.horizon_BT is None else batch.horizon_BT[own.b].tolist()
+    # Where each document begins with all pictures, tiles are counted anew.
+    tiles = max(1, len(own.row.pictures))
     made: list[Token] = []
     for place in range(first, end):
         token = tokens[place]
         if token == text.picture and fit.picture_tokens:
             if marks % fit.picture_tokens == 0:
-                tile = marks // fit.picture_tokens % max(1, tiles)
+                tile = before + marks // fit.picture_tokens % tiles
                 made.append(Token(place, positions[place], token, "", False, tile=tile, count=0))
             made[-1] = _one_more(made[-1])
             marks += 1
@@ -214,107 +224,76 @@ def _claims(batch: Batch, text: Text) -> dict[int, list[tuple[str, bool]]]:
 # Pictures.
 
 
-def _pictures(batch: Batch, b: int, row: Row, pixels: np.ndarray, fit: Fit) -> list[Shown]:
-    each = num_tiles(fit.tiles)
-    count = len(pixels) // each
-    sources = _sources(row, count)
-    learned = _learned(batch, b) if count == 1 else []
+def _pictures(batch: Batch, own: Laid, start: int) -> list[Shown]:
+    """The pictures of a group, whose tiles begin at `start` in the batch."""
+    learned = _learned(batch, own) if len(own.row.sights) == 1 else []
     made = []
-    for i in range(count):
-        own = [] if i >= len(sources) else sources[i]
-        size, kept = (pixels.shape[2], pixels.shape[1]), (0.0, 0.0, 1.0, 1.0)
-        if own:
-            size = _size(own[0][0], own[0][1])
-            kept = _kept(size, fit)
-        found = [_tile_boxes(example, change, size, fit) for example, _, change in own]
-        tiles = pixels[i * each : (i + 1) * each]
-        places = [[box for boxes in found for box in boxes[n]] for n in range(each)]
-        made.append(Shown(tiles, fit.tiles, size, kept, places, learned, fit.each))
+    for sight in own.row.sights:
+        count = sight.plan.num_tiles
+        pixels = batch.pictures_NCHW[start : start + count].permute(0, 2, 3, 1).numpy()
+        *_, last = _maps(sight.plan)
+        looked_at = [] if batch.boxes_NR4 is None else batch.boxes_NR4[start + count - 1].tolist()
+        made.append(
+            Shown(
+                tiles=pixels,
+                grid=sight.plan.grid,
+                size=_size(sight),
+                kept=_kept(sight.plan),
+                boxes=_boxes(sight),
+                learned=[last.sides(each) for each in learned],
+                regions=[(x0, y0, x1, y1) for x0, y0, x1, y1 in looked_at if x0 >= 0],
+                tokens=sight.plan.tokens,
+            )
+        )
+        start += count
     return made
 
 
-def _sources(row: Row, count: int) -> list[list[tuple[Example, int, Change]]]:
-    """Of each picture: the examples that it is of, as which of their pictures, and what was done.
-
-    Empty where a row's pictures are shown more than once, or in other ways than these.
-    """
-    examples = row.examples
-    changes = row.changes or (Change(),) * len(examples)
-    pairs = list(zip(examples, changes, strict=True))
-    if pairs and all(len(example.images) == count for example in examples):
-        return [[(example, i, change) for example, change in pairs] for i in range(count)]
-    if sum(len(example.images) for example in examples) == count:
-        return [[(e, i, change)] for e, change in pairs for i in range(len(e.images))]
-    return []
-
-
-def _size(example: Example, number: int) -> tuple[int, int]:
+def _size(sight: Sight) -> tuple[int, int]:
     """(width, height) of a picture as it came."""
-    facts = images.load(example.images[number], where=str(example.origin))
-    return facts.size
+    example = sight.examples[0]
+    height, width = images.size(example.images[sight.number], where=str(example.origin))
+    return width, height
 
 
-def _kept(size: tuple[int, int], fit: Fit) -> Sides:
-    """What part of a picture is not cut off, in shares: seen by sending its coordinates along."""
-    if fit.how != "crop":
-        return 0.0, 0.0, 1.0, 1.0
-    width, height = size
-    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    sent = fit.pixels(np.stack([x, y, x], axis=-1).round().astype(np.uint8))
-    (left, top), (right, bottom) = sent[..., :2].min(axis=(0, 1)), sent[..., :2].max(axis=(0, 1))
-    return left / 255, top / 255, right / 255, bottom / 255
+def _kept(plan: Plan) -> Sides:
+    """What part of a picture is not cut off, as shares."""
+    (height, width), (left, top, right, bottom) = plan.size, plan.shown
+    return left / width, top / height, right / width, bottom / height
 
 
-def _tile_boxes(example: Example, change: Change, size: tuple[int, int],
-                fit: Fit) -> list[list[Sides]]:  # fmt: skip
-    """Where an example's boxes lie in each tile: each is painted, and sent as its picture is."""
-    found: list[list[Sides]] = [[] for _ in range(num_tiles(fit.tiles))]
-    width, height = size
-    for left, top, right, bottom in _boxes(example, size):
-        painted = np.zeros((height, width, 3), np.uint8)
-        x0, y0 = round(left * width), round(top * height)
-        x1, y1 = max(x0 + 1, round(right * width)), max(y0 + 1, round(bottom * height))
-        painted[y0:y1, x0:x1] = 255
-        # What is put around a picture is no part of it.
-        margin = fit.pixels(np.zeros_like(painted)).max(axis=-1)
-        sent = fit.pixels(painted)
-        sent[margin > 0] = 0
-        for tile, pixels in enumerate(fit.cut(change.picture(sent[None]))):
-            if (box := _around(pixels)) is not None:
-                found[tile].append(box)
+def _maps(plan: Plan) -> list[Affine]:
+    """From shares of a picture before it is cut to shares of each of its tiles."""
+    return [cut.shares(plan.canvas, plan.tile) for cut in plan.cuts]
+
+
+def _boxes(sight: Sight) -> list[list[Sides]]:
+    """Where the boxes of a picture's examples lie in each of its tiles."""
+    every = [box for example in sight.examples for box in _of(example)]
+    seen = [sight.view.sides(box) for box in dict.fromkeys(every)]
+    there = [box for box in seen if box is not None]
+    high, wide = sight.plan.tile
+    found: list[list[Sides]] = []
+    for map in _maps(sight.plan):
+        cut = [clipped(map.sides(box)) for box in there]
+        found.append([
+            (x0, y0, x1, y1) for x0, y0, x1, y1 in filter(None, cut)
+            if (x1 - x0) * wide > TOUCHES and (y1 - y0) * high > TOUCHES
+        ])  # fmt: skip
     return found
 
 
-def _boxes(example: Example, size: tuple[int, int]) -> list[Sides]:
+def _of(example: Example) -> list[Sides]:
+    """The boxes of an example's one picture; where it has none of its own, those that it says."""
     if len(example.images) != 1:
         return []
-    width, height = size
-    own: list[Sides] = [
-        (b.left / width, b.top / height, b.right / width, b.bottom / height) for b in example.boxes
-    ]
-    said = None if own else boxes.sides(example)
-    return own if said is None else [said]
+    return boxes.own(example) or boxes.said(example)
 
 
-def _around(pixels: np.ndarray) -> Sides | None:
-    """The box around what is painted, as shares of the tile."""
-    there = pixels.max(axis=-1) > 127
-    down, across = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
-    if not len(down):
-        return None
-    height, width = there.shape
-    return (
-        float(across[0]) / width,
-        float(down[0]) / height,
-        float(across[-1] + 1) / width,
-        float(down[-1] + 1) / height,
-    )
-
-
-def _learned(batch: Batch, b: int) -> list[Sides]:
+def _learned(batch: Batch, own: Laid) -> list[Sides]:
     """The boxes that the model is to tell by numbers."""
     if batch.boxes_BT4 is None:
         return []
-    told = batch.boxes_BT4[b]
+    told = batch.boxes_BT4[own.b, own.places]
     found = told[~told.isnan().any(dim=1)].tolist()
     return [(x - w / 2, y - h / 2, x + w / 2, y + h / 2) for x, y, w, h in found]

@@ -13,6 +13,10 @@ from seesay.records import Picture
 MAX_HELD = 8 * 2**30  # bytes of pictures that are held in memory
 
 
+# Names whose pictures are remembered: rows on one picture mostly follow each other.
+MAX_NAMES = 100_000
+
+
 class Refused(Exception):
     """Why a row is broken; it becomes a `Broken` and goes no further."""
 
@@ -86,6 +90,8 @@ class Finder:
                 found = self._looked_up(name)
             except Refused as why:
                 found = str(why)
+            if len(self._named) >= MAX_NAMES:
+                self._named.clear()
             self._named[name] = found
         if isinstance(found, str):
             raise Refused(found)

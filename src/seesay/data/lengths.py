@@ -3,13 +3,13 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from seesay.data.counts import pairs
 from seesay.data.fit import Fit
 from seesay.data.text import Text
-from seesay.errors import DataError
+from seesay.errors import DataError, LengthError, PictureError
 from seesay.records import Example, Origin
 
 # Odd is a length whose logarithm lies more than so many deviations from the middle one (Iglewicz
@@ -54,11 +54,11 @@ def too_long(examples: Iterable[Example], *, text: Text, fit: Fit) -> list[Long]
     """The examples that a row has no room for, as training cuts them."""
     found = []
     for example in examples:
-        tokens = fit.document(text, example.turns)
-        try:
-            room = fit.room_of(example)
-        except DataError:
-            room = max(0, fit.beside(len(example.images)))
+        pictures = tokens_of(example, fit)
+        tokens = fit.document(text, example.turns, tokens=pictures)
+        room = _room(example, pictures, fit)
+        if room is None:
+            room = max(0, fit.beside(sum(pictures)))
             found.append(Long(example.origin, len(tokens), room, False))
             continue
         if len(tokens) > room:
@@ -66,6 +66,30 @@ def too_long(examples: Iterable[Example], *, text: Text, fit: Fit) -> list[Long]
             lost_picture = bool((tokens.tokens[room:] == text.picture).any())
             found.append(Long(example.origin, len(tokens), room, kept and not lost_picture))
     return found
+
+
+def _room(example: Example, pictures: Sequence[int], fit: Fit) -> int | None:
+    """Tokens that a document may have; None where its pictures alone are too much."""
+    if fit.chosen and 0 < fit.sequence_budget < sum(pictures):
+        return None
+    try:
+        return fit.room_of(example, pictures)
+    except DataError:
+        return None
+
+
+def tokens_of(example: Example, fit: Fit) -> Sequence[int]:
+    """Tokens of each of an example's pictures; the fewest where a size cannot be read.
+
+    Of more pictures than a sequence may hold, what they would take without that limit.
+    """
+    where = str(example.origin)
+    try:
+        return fit.tokens(example.images, where=where)
+    except LengthError:
+        return replace(fit, sequence_budget=0).tokens(example.images, where=where)
+    except PictureError:
+        return (fit.picture_tokens,) * len(example.images)
 
 
 def empty(examples: Iterable[Example]) -> list[str]:

@@ -134,6 +134,8 @@ def _kind(name: str, value: Any) -> str:
         return "picture" if len(value) == 1 else "pictures"
     if name == "conversations":
         return "turns"
+    if name == "objects" and isinstance(value, dict) and "bbox" in value:
+        return "objects"
     if isinstance(value, bool):
         return "truth"
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
@@ -163,6 +165,13 @@ def _types() -> dict[str, "pyarrow.DataType"]:
         "picture": picture,
         "pictures": pa.list_(picture),
         "turns": pa.list_(pa.struct({"from": pa.string(), "value": pa.string()})),
+        "objects": pa.struct(
+            {
+                "bbox": pa.list_(pa.list_(pa.float64())),
+                "categories": pa.list_(pa.string()),
+                "iscrowd": pa.list_(pa.int64()),
+            }
+        ),
         "truth": pa.bool_(),
         "whole": pa.int64(),
         "number": pa.float64(),
@@ -182,6 +191,11 @@ FEATURES: dict[str, Any] = {
     "picture": _PICTURE,
     "pictures": [_PICTURE],
     "turns": [{"from": _TEXT, "value": _TEXT}],
+    "objects": {
+        "bbox": [[_value("float64")]],
+        "categories": [_TEXT],
+        "iscrowd": [_value("int64")],
+    },
     "truth": _value("bool"),
     "whole": _value("int64"),
     "number": _value("float64"),

@@ -3,6 +3,7 @@
 Shapes: N pictures, H W pixels, A attributes, P patches, R regions.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,19 +12,27 @@ import numpy as np
 from einops import rearrange
 
 from seesay.config import SourceConfig, StageConfig
-from seesay.data import order
-from seesay.data.augment import Augment, Change
+from seesay.coordinates import boxes_in
+from seesay.data import captions, order
+from seesay.data.augment import Augment
 from seesay.data.boxes import located
 from seesay.data.claims import claimed_by, claims
-from seesay.data.collate import Row, fill, split
+from seesay.data.collate import Row
 from seesay.data.fit import Fit
+from seesay.data.groups import Groups, grouped, mark, parted
+from seesay.data.look import Look
+from seesay.data.packing import fill, split
+from seesay.data.plan import Plan
+from seesay.data.seen import PLAIN, Sight
 from seesay.data.text import Document, Text
-from seesay.errors import DataError, RecipeError
+from seesay.errors import DataError, PictureError, RecipeError
 from seesay.records import Example, Turn
 
 # A file source keeps decoded pictures up to this many bytes in each process that reads it: small
 # sets are decoded once.
 KEPT_BYTES = 1 << 29
+# And what becomes of so many pictures, where that has to be read from their headers.
+KEPT_PLANS = 1 << 17
 # A scene that no wanted kind of question can ask about is passed over for another, so many times.
 TRIES = 16
 
@@ -33,6 +42,14 @@ class SceneRows:
 
     def __init__(self, config: SourceConfig, *, text: Text, fit: Fit, seed: int) -> None:
         self.config, self.text, self.fit, self.seed = config, text, fit, seed
+        # Drawn pictures are square, and all of one size.
+        self.side = max(fit.whole)
+        self.look = Look(fit, (fit.plan((self.side, self.side)),))
+
+    @property
+    def plan(self) -> Plan:
+        """What becomes of a drawn picture."""
+        return self.look.plans[0]
 
     def row(self, index: int, stage: StageConfig | None) -> Row:
         """The row at an index, by the rules of a stage of the curriculum."""
@@ -47,7 +64,7 @@ class SceneRows:
         if not self.fit.spoken or (silent and (claimed or self.fit.labelled)):
             # The golden ratio spreads any share evenly over indices.
             grey = stage is not None and index * 0.6180339887498949 % 1 < stage.grey
-            picture = scenes.picture(world, index, resolution=max(self.fit.whole))
+            picture = scenes.picture(world, index, resolution=self.side)
             made = replace(self._row([picture]), **claimed)
             return greyed(made) if grey else made
         for attempt in range(TRIES):
@@ -58,7 +75,7 @@ class SceneRows:
                 captions=rules.captions,
                 kinds=rules.kinds,
                 caption_styles=rules.caption_styles,
-                resolution=max(self.fit.whole),
+                resolution=self.side,
             )
             if examples:
                 about = self.fit.about and (stage is None or stage.about)
@@ -83,21 +100,23 @@ class SceneRows:
     def _row(self, examples: Sequence[Example], *, about: bool = False) -> Row:
         from seesay import scenes
 
-        origin, room, shown = str(examples[0].origin), self.fit.room, int(self.config.pictures)
+        origin, shown = str(examples[0].origin), int(self.config.pictures)
+        tokens = self.plan.tokens
+        room, mark, marks = self.fit.beside(tokens), self.text.picture, tokens * shown
         asked = self._asked([e for e in examples if e.turns])
-        mark = self.text.picture
-        turns = [[turn for e in several for turn in e.turns] for several in asked]
+        turns = [[turn for e in several for turn in self._told(e).turns] for several in asked]
         documents = [
-            self.fit.shown(self.text.encode(s, limit=room, where=origin), shown, picture_token=mark)
+            self.fit.shown(self.text.encode(s, limit=room, where=origin), marks, picture_token=mark)
             for s in turns
         ]
-        kept = fill(documents, room=self.fit.shared(1))
+        kept = fill(documents, room=self.fit.shared(tokens))
         objects = [
             np.stack([scenes.about(e.scene, e.objects) for e in asked[i]]) for i in kept if about
         ]
         # As they are drawn, unless the model takes in oblong pictures.
-        pixels = self.fit.pixels(examples[0].images[0])
+        pixels = self.fit.pixels(examples[0].images[0], plan=self.plan)
         labels = self.labels(examples[0]) if shown else None
+        told = tuple(e for i in kept for e in asked[i]) or tuple(examples[:1])
         return Row(
             self.fit.cut(pixels[None][:shown]),
             tuple(documents[i] for i in kept),
@@ -106,11 +125,18 @@ class SceneRows:
             tuple(objects) or None,
             instructed=self.fit.instructed,
             boxes=self._boxes(examples[0])[:shown] if self.fit.regions else None,
-            located=tuple(located(asked[i][-1], documents[i]) for i in kept)
+            located=tuple(
+                located(asked[i][-1], documents[i], view=self.look.views[0]) for i in kept
+            )
             if self.fit.located and shown
             else None,
-            examples=tuple(e for i in kept for e in asked[i]) or tuple(examples[:1]),
+            examples=told,
+            sights=self.look.sights(*told) if shown else (),
         )
+
+    def _told(self, example: Example) -> Example:
+        """An example with its boxes in terms of what is shown."""
+        return self.look.told(example) if self.config.pictures else example
 
     def _asked(self, spoken: Sequence[Example]) -> list[list[Example]]:
         """The examples of each document: one, or all that fit behind the picture told in words."""
@@ -126,14 +152,15 @@ class SceneRows:
         talk = [scenes.told(spoken[0], language=self.config.language), *spoken[1:]]
         lengths = [len(self.text.encode(e.turns)) for e in talk]
         # Of its last turn's last token alone nothing is read.
-        taken, *_ = split(lengths, room=max(self.fit.shared(1) + 1, lengths[0]))
+        room = self.fit.shared(self.plan.tokens) + 1
+        taken, *_ = split(lengths, room=max(room, lengths[0]))
         return [[talk[i] for i in taken]]
 
     def _boxes(self, example: Example) -> tuple[np.ndarray, ...]:
         from seesay import scenes
 
-        side = max(self.fit.size)
-        return (self.fit.boxes(scenes.regions(example), width=side, height=side),)
+        how = {"width": self.side, "height": self.side, "map": self.look.views[0].map}
+        return (self.fit.boxes(scenes.regions(example), **how),)
 
     def labels(self, example: Example) -> np.ndarray | None:
         """What is in each patch of a picture's tiles (n, A, P), or in each of its boxes
@@ -145,7 +172,7 @@ class SceneRows:
             return scenes.things(example.scene)[None]
         if not self.fit.patches:
             return None
-        (rows, columns), (high, wide) = self.fit.tiles, self.fit.patches
+        (rows, columns), (high, wide) = self.plan.grid, self.fit.patches
         small = scenes.patches(example.scene, (high, wide))[None]
         if rows * columns == 1:
             return small
@@ -166,94 +193,172 @@ class FileRows:
         seed: int,
         augment: Augment | None = None,
         reasoning: bool = True,
+        mixed: str = "all",
     ) -> None:
         self.text, self.fit, self.seed = text, fit, seed
-        self.augment, self.reasoning = augment or Augment(), reasoning
+        self.augment, self.reasoning, self.mixed = augment or Augment(), reasoning, mixed
         if not len(examples):
             raise DataError("a source without examples", fix="run `seesay data check` on it")
-        self.augment.check(examples, size=fit.whole)
-        self.examples = examples
-        self.rows = self._plan(examples)
         self._kept: dict[str, np.ndarray] = {}
         self._kept_bytes = 0
+        self._plans: dict[str, tuple[Plan, ...]] = {}
+        self.augment.check(examples, size=None if fit.chosen else fit.whole)
+        self.examples = examples
+        self._check_boxes()
+        # Of captions that take turns, the first stands for all.
+        self._captions: dict[int, list[Example]] = {}
+        self.rows = self._plan(examples)
 
-    def _plan(self, examples: Sequence[Example]) -> list[list[int]]:
+    def _check_boxes(self) -> None:
+        """See that boxes can be said, and read again, in terms of what is shown."""
+        for example in () if self.fit.says_as_given else self.examples:
+            texts = [turn.text for turn in example.turns]
+            if any(map(boxes_in, texts)):
+                with contextlib.suppress(PictureError):  # which training tells of
+                    self.look(example).told(example)
+            elif example.task == "ground" and boxes_in(example.answer, bare=True):
+                raise DataError(
+                    f"the box '{example.answer}' has no brackets: said of what the model is shown, "
+                    "it could not be told from other numbers",
+                    where=str(example.origin),
+                    fix="write it as (left,top),(right,bottom), or data.fit = 'stretch' and "
+                    "data.box_text = 'thousandths'",
+                )
+
+    def __len__(self) -> int:
+        """Rows of an epoch."""
+        return len(self.rows)
+
+    def _plan(self, examples: Sequence[Example]) -> Groups:
         """Indices of the examples of each row."""
-        groups: dict[Any, list[int]] = {}
-        for i, example in enumerate(examples):
-            name = example.group or str(example.origin), self.fit.inside(example.turns)
-            groups.setdefault(name, []).append(i)
-        rows: list[list[int]] = []
-        for members in groups.values():
-            if not self.fit.spoken:
-                rows.append(members)
-                continue
-            room = self.fit.room_of(examples[members[0]])
-            lengths = [self._document(examples[i], room).num_inputs for i in members]
-            shared = self.fit.shared(len(examples[members[0]].images))
-            rows += [[members[i] for i in row] for row in split(lengths, room=shared)]
-        return rows
+        marks = np.fromiter(map(self._mark, examples), np.uint64, len(examples))
+        groups = grouped(marks)
+        if self.mixed != "all":
+            groups = Groups.of([self._in_turn(members) for members in groups])
+        if not self.fit.spoken:
+            return groups
+        lengths, rooms = np.zeros(len(examples), np.int32), np.zeros(len(examples), np.int32)
+        for members in groups:
+            tokens = self._tokens(examples[members[0]])
+            lengths[members] = [self._length(i, tokens) for i in members]
+            rooms[members] = self.fit.shared(sum(tokens))
+        return parted(groups, lengths, rooms)
 
-    def _document(self, example: Example, room: int) -> Document:
+    def _mark(self, example: Example) -> int:
+        """What examples have in common that share a picture, and show as many inside."""
+        return mark(f"{self.fit.inside(example.turns)} {_name(example)}")
+
+    def _in_turn(self, members: Sequence[int]) -> list[int]:
+        """The examples of a picture, of captions that take turns only the first."""
+        several = captions.alike([self.examples[i] for i in members])
+        for own in several:
+            self._captions[members[own[0]]] = [self.examples[members[i]] for i in own]
+        return [members[own[0]] for own in several]
+
+    def _length(self, number: int, tokens: Sequence[int]) -> int:
+        """Positions that an example may take, or the longest of captions that take turns."""
+        several = self._captions.get(number, [])
+        if not several:
+            return self._document(self.examples[number], tokens).num_inputs
+        lengths = [self._document(each, tokens).num_inputs for each in several]
+        # What is too long for a row is cut.
+        return min(captions.longest(lengths, how=self.mixed), self.fit.shared(sum(tokens)))
+
+    def look(self, example: Example) -> Look:
+        """How an example's pictures are shown, unchanged."""
+        key = _name(example)
+        if key not in self._plans:
+            plans = self.fit.plans(example.images, where=str(example.origin))
+            if not self.fit.measures or len(self._plans) >= KEPT_PLANS:
+                return Look(self.fit, plans)
+            self._plans[key] = plans
+        return Look(self.fit, self._plans[key])
+
+    def _tokens(self, example: Example) -> Sequence[int]:
+        """Of each of its pictures; the least where a size cannot be read: that one is skipped."""
+        if not self.fit.chosen:
+            return (self.fit.each,) * len(example.images)
+        try:
+            return self.look(example).tokens
+        except PictureError:
+            return (self.fit.picture_tokens,) * len(example.images)
+
+    def _document(self, example: Example, tokens: Sequence[int]) -> Document:
         turns = example.turns if self.reasoning else straight(example.turns)
-        document = self.fit.document(self.text, turns, limit=room, where=str(example.origin))
-        return self.fit.shown(document, len(example.images), picture_token=self.text.picture)
+        how = {"limit": self.fit.room_of(example, tokens), "where": str(example.origin)}
+        document = self.fit.document(self.text, turns, tokens=tokens, **how)
+        return self.fit.shown(document, sum(tokens), picture_token=self.text.picture)
 
     def row(self, index: int, stage: StageConfig | None) -> Row:
         """The `index`-th row read; epochs follow each other in orders of their own."""
         del stage
         place = order.permuted(index, size=len(self.rows), seed=self.seed)
-        examples = [self.examples[i] for i in self.rows[place]]
-        room = self.fit.room_of(examples[0])
-        change = self.augment.drawn(self.seed, index)
+        examples = [self._example(i, index) for i in self.rows[place]]
+        look = replace(self.look(examples[0]), change=self.augment.drawn(self.seed, index))
+        look = look.fitting(examples)
         # A word for another may take a token more than was planned: a row may be that much longer.
-        changed = [replace(example, turns=change.turns(example.turns)) for example in examples]
+        changed = [look.told(example) for example in examples]
         documents: tuple[Document, ...] = ()
         if self.fit.spoken:
-            documents = tuple(self._document(example, room) for example in changed)
-        pixels, inside = self.pictures(examples[0]), self.fit.inside(examples[0].turns)
-        front = len(pixels) - inside
+            documents = tuple(self._document(example, look.tokens) for example in changed)
+        tiles, inside = self.tiles(examples[0], look), self.fit.inside(examples[0].turns)
+        front = len(tiles) - inside
         # Each document shows anew what is inside of it.
-        tiles = [pixels[:front], *[pixels[front:]] * len(documents)] if inside else [pixels]
-        shown = self.fit.cut(change.picture(np.concatenate(tiles)))
-        boxes = tuple(self.fit.boxes() for _ in shown) if self.fit.regions else None
+        tiles = [*tiles[:front], *tiles[front:] * len(documents)] if inside else tiles
+        shown = np.concatenate([np.zeros((0, *self.fit.size, 3), np.uint8), *tiles])
+        view = look.views[0] if look.plans else PLAIN
         made = Row(
             shown,
             documents,
             str(examples[0].origin),
             instructed=self.fit.instructed,
-            boxes=boxes,
-            located=self._located(examples, documents, change) if self.fit.located else None,
+            boxes=tuple(self.fit.boxes() for _ in shown) if self.fit.regions else None,
+            located=tuple(
+                located(*pair, view=view) for pair in zip(examples, documents, strict=True)
+            )
+            if self.fit.located
+            else None,
             examples=tuple(examples),
-            changes=(change,) * len(examples),
+            sights=_sights(look, examples, inside=inside),
         )
         # What is said among pictures is not said of all of them.
         spoken = changed if self.fit.claimed and not inside else ()
         said = [each for e in spoken for each in claimed_by(e)]
         return replace(made, **claims(said, self.text, limit=self.fit.row_tokens))
 
-    def _located(
-        self, examples: Sequence[Example], documents: Sequence[Document], change: Change
-    ) -> tuple[np.ndarray, ...]:
-        """Where each document's last answer is, in the picture as it was changed."""
-        pairs = zip(examples, documents, strict=True)
-        size = self.fit.whole
-        return tuple(located(*each, change=change, size=size) for each in pairs)
+    def _example(self, number: int, index: int) -> Example:
+        """An example of a row, or the caption whose turn it is."""
+        several = self._captions.get(number, [self.examples[number]])
+        return captions.mixed(several, self.seed, index, number, how=self.mixed)
 
-    def pictures(self, example: Example) -> np.ndarray:
-        """An example's pictures (N, H, W, 3), before they are cut into tiles."""
-        several = [self._pixels(example, i) for i in range(len(example.images))]
-        return np.stack(several) if several else np.zeros((0, *self.fit.whole, 3), np.uint8)
+    def tiles(self, example: Example, look: Look) -> list[np.ndarray]:
+        """The tiles of each of an example's pictures (N, H, W, 3)."""
+        return look.tiles(lambda number, plan: self._pixels(example, number, plan))
 
-    def _pixels(self, example: Example, number: int) -> np.ndarray:
-        key = f"{example.group or example.origin}#{number}"
+    def _pixels(self, example: Example, number: int, plan: Plan | None = None) -> np.ndarray:
+        """A picture before it is cut; it is kept, unless a part of it is shown."""
+        where, key = str(example.origin), f"{_name(example)}#{number}"
+        whole = self.look(example).plans[number]
+        if plan is not None and plan != whole:
+            return self.fit.pixels(example.images[number], plan=plan, where=where)
         if key in self._kept:
             return self._kept[key]
-        pixels = self.fit.pixels(example.images[number], where=str(example.origin))
+        pixels = self.fit.pixels(example.images[number], plan=whole, where=where)
         if self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
             self._kept[key] = pixels
             self._kept_bytes += pixels.nbytes
         return pixels
+
+
+def _name(example: Example) -> str:
+    return example.group or str(example.origin)
+
+
+def _sights(look: Look, examples: Sequence[Example], *, inside: int) -> tuple[Sight, ...]:
+    """How the pictures of a row are seen: those in front by all examples, those inside by each."""
+    front = len(look.plans) - inside
+    own = [each for example in examples for each in look.sights(example)[front:]]
+    return (*look.sights(*examples)[:front], *own) if inside else look.sights(*examples)
 
 
 def greyed(row: Row) -> Row:

@@ -21,6 +21,7 @@ from seesay.data.beside import Beside
 from seesay.data.convert import LAYOUTS, check_layout, tellings, write
 from seesay.data.examples import MAX_OPTIONS, Broken, Closed, Item
 from seesay.data.finder import Refused
+from seesay.data.remote import Say
 from seesay.data.sources import Opened, open_rows
 from seesay.data.survey import Survey
 from seesay.data.telling import Telling
@@ -28,6 +29,9 @@ from seesay.data.writers import SHARD, Writer
 from seesay.errors import DataError
 
 PARTS = ("train", "dev", "test")
+# What is read as such is written so, where nothing is said; all else as JSONL.
+ALIKE = {"tar shards": "tar", "Parquet": "parquet", "Arrow": "parquet",
+         "Hugging Face hub": "parquet"}  # fmt: skip
 # Layouts whose tables name files: where the pictures are at home, only the tables are written.
 NAMING = ("jsonl", "llava")
 
@@ -86,19 +90,21 @@ def split(
     root: str | Path | None = None,
     shard: int = SHARD,
     limit_broken: float = 0.05,
+    say: Say = lambda text: None,
     seen: Seen = unseen,
 ) -> Split:
     """Write a data set as two or three, each to be read as any other.
 
     Args:
-        source, columns, task, root, limit_broken: as for `read`.
+        source, columns, task, root, limit_broken, say: as for `read`.
         out: the folder to write, new or empty, or the one that the pictures are in; all of it
             appears or nothing.
         dev, test: the share of the rows that each shall have, about.
         by: a column whose values are not to be parted either.
         seed: of the lots that are drawn.
         near: bits of 64 in which hashes of pictures may differ that are kept together.
-        to: the layout; if not given, tar shards and Parquet stay so, all else becomes JSONL.
+        to: the layout; if not given, tar shards and Parquet stay so, Arrow and what comes from
+            the hub become Parquet, all else JSONL.
         shard: bytes of a shard, about.
         seen: called with what is counted ("pictures", then "rows"), how many are done, and of how
             many, where that is known.
@@ -107,8 +113,8 @@ def split(
         DataError: what cannot be read, written, or parted so.
     """
     shares = _shares(dev, test)
-    opened = open_rows(source, columns=columns, task=task, root=root, hold=False)
-    to = to or {"tar shards": "tar", "Parquet": "parquet"}.get(opened.table.format, "jsonl")
+    opened = open_rows(source, columns=columns, task=task, root=root, hold=False, say=say)
+    to = to or ALIKE.get(opened.table.format, "jsonl")
     check_layout(to)
     place = _Place(Path(out), to, Path(opened.reader.finder.root))
     place.check(shares)

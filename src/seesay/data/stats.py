@@ -2,18 +2,18 @@
 
 No picture is decoded for it: rows are packed as training packs them, with blank pictures.
 
-Shapes: H W pixels.
+Shapes: B rows, T positions.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import torch
 
 from seesay.data import lengths
 from seesay.data.ahead import Seen, unseen
-from seesay.data.counts import Answers, Lengths, Spread, answers, counted, pairs, spread
+from seesay.data.counts import Answers, Lengths, Spread, answers, asked, counted, pairs, spread
 from seesay.data.counts import lengths as measured
 from seesay.data.decode import Facts
 from seesay.data.fit import Fit
@@ -42,13 +42,14 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Rows as training packs them: their tokens and documents, and the share of the positions of
-    their batches that hold any: the rest is padding.
+    """Rows of batches as training packs them: their tokens, the groups of pictures that share one,
+    their documents, and the share of the positions that hold any: the rest is padding.
     """
 
     rows: int
     row_tokens: int
     tokens: Spread
+    groups: Spread
     documents: Spread
     used: float
 
@@ -114,6 +115,7 @@ class Stats:
         return [
             *lines,
             ("tokens a row", f"{rows.tokens}, {rows.row_tokens} at most; {rows.rows:,} rows"),
+            ("pictures' groups a row", str(rows.groups)),
             ("documents a row", str(rows.documents)),
             ("positions in use", f"{rows.used:.1%}; padding {1 - rows.used:.1%}"),
         ]
@@ -134,23 +136,22 @@ def stats(
     Args:
         source: its name.
         text, fit: how it is read by a model.
-        batches: some that training makes of it, or of `blank` examples, which are as long.
+        batches: some that training makes of it.
         facts: of its pictures, where they were decoded.
         seen: called with "examples" as their tokens are counted, how many, and of how many.
     """
-    turns = [pair for example in examples for pair in pairs(example)]
-    asked = [example for example in examples if example.task != "caption"]
-    shown = [picture for example in examples for picture in example.images]
+    said = [(example.task, *pair) for example in examples for pair in pairs(example)]
+    shown = [len(example.images) for example in examples]
     return Stats(
         source=source,
         examples=len(examples),
         tasks=counted(example.task for example in examples),
-        pictures=len({identity(picture) for picture in shown}),
-        shown=len(shown),
-        pictures_each=spread([len(example.images) for example in examples]),
-        questions=measured([question for question, _ in turns if question]),
-        texts=measured([answer for _, answer in turns]),
-        answers=answers([pair for e in asked or examples for pair in pairs(e)]),
+        pictures=len({identity(picture) for example in examples for picture in example.images}),
+        shown=sum(shown),
+        pictures_each=spread(shown),
+        questions=measured([question for _, question, _ in said if question]),
+        texts=measured([answer for _, _, answer in said]),
+        answers=answers(asked(said)),
         tokens=_tokens(examples, text, fit, seen),
         packing=_packing(batches, fit),
         formats=None if facts is None else counted(each.format for each in facts),
@@ -159,20 +160,15 @@ def stats(
     )
 
 
-def blank(examples: Sequence[Example], fit: Fit) -> list[Example]:
-    """Examples whose pictures are blank ones of the size that the model takes in."""
-    page = np.zeros((*fit.whole, 3), np.uint8)
-    return [replace(example, images=(page,) * len(example.images)) for example in examples]
-
-
 def _tokens(examples: Sequence[Example], text: Text, fit: Fit, seen: Seen) -> Tokens:
     learned, read, pictures = [], [], []
     for number, example in enumerate(examples, 1):
-        document = fit.document(text, example.turns)
+        own = lengths.tokens_of(example, fit)
+        document = fit.document(text, example.turns, tokens=own)
         said = int(document.learned.sum())
         learned.append(said)
         read.append(len(document) - document.pictured - said)
-        pictures.append(len(example.images) * fit.each)
+        pictures.append(sum(own))
         seen("examples", number, len(examples))
     every = [sum(three) for three in zip(learned, read, pictures, strict=True)]
     long = lengths.too_long(examples, text=text, fit=fit) if fit.spoken else []
@@ -189,11 +185,12 @@ def _tokens(examples: Sequence[Example], text: Text, fit: Fit, seen: Seen) -> To
 
 
 def _packing(batches: Iterable[Batch], fit: Fit) -> Packing | None:
-    tokens, documents, positions = [], [], 0
+    tokens, groups, documents, positions = [], [], [], 0
     for batch in batches:
         used_BT = batch.documents_BT >= 0
         tokens += used_BT.sum(dim=1).tolist()
-        documents += batch.documents_BT.amax(dim=1).clamp(min=0).tolist()
+        groups += (batch.groups_BT.amax(dim=1) + 1).tolist()
+        documents += _begun(batch)
         positions += used_BT.numel()
     if not positions:
         return None
@@ -201,6 +198,16 @@ def _packing(batches: Iterable[Batch], fit: Fit) -> Packing | None:
         rows=len(tokens),
         row_tokens=fit.row_tokens,
         tokens=spread(tokens),
+        groups=spread(groups),
         documents=spread(documents),
         used=sum(tokens) / positions,
     )
+
+
+def _begun(batch: Batch) -> list[int]:
+    """How many documents there are in each row: their numbers begin anew in each group."""
+    numbers_BT = batch.documents_BT
+    first_B1 = torch.full_like(numbers_BT[:, :1], -1)
+    changed_BT = torch.diff(numbers_BT, dim=1, prepend=first_B1) != 0
+    changed_BT |= torch.diff(batch.groups_BT, dim=1, prepend=first_B1) != 0
+    return (changed_BT & (numbers_BT > 0)).sum(dim=1).tolist()

@@ -9,9 +9,9 @@ import numpy as np
 
 from seesay.data import hashes, images
 from seesay.data.ahead import Seen, ahead
+from seesay.data.clusters import Clusters
 from seesay.data.examples import Broken, Closed, Item
 from seesay.data.finder import Refused
-from seesay.data.clusters import Clusters
 from seesay.data.hashes import Print
 from seesay.data.sources import Opened
 from seesay.errors import DataError, PictureError, nearest
@@ -104,9 +104,7 @@ class Survey:
             things.append(self._values[str(value)])
         self._first.append(self._clusters.join(things))
         self.shown.append(own)
-        labelled = self.opened.columns.form.truth in ("label", "kind")
-        own_set = item.options or item.task
-        self.truths.append(item.truths[0] if labelled and not own_set else "")
+        self.truths.append(item.truths[0] if self.opened.reader.labelled(item) else "")
 
 
 def _column(opened: Opened, name: str | None) -> str | None:

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seesay.data import columns as roles
+from seesay.data import objects
 from seesay.data.dialogue import messages
 from seesay.data.examples import Closed, Item, Reader
 
-# Role -> the column it is written in, where that is not its own name.
-WRITTEN = {"conversation": "conversations"}
-# Roles that are told anew; any other is passed on as it is.
-TOLD = ("image", "question", "sentence", "answer", "label", "caption", "conversation", "options",
-        "reasoning", "kind")  # fmt: skip
+# Role -> the column it is written in, where that is not its own name. Boxes of either kind are
+# told alike, with their labels.
+WRITTEN = {"conversation": "conversations", "boxes": "objects", "corners": "objects"}
 
 
 class Telling:
@@ -27,10 +26,17 @@ class Telling:
     def __init__(self, reader: Reader, every: Sequence[str], *, talk: Closed | None = None) -> None:
         self.reader, self.columns, self.talk = reader, reader.columns, talk
         found = self.columns.found
-        self.passed = {role: name for role, name in found.items() if role not in TOLD}
+        # What boxes alone are asked for, their labels say.
+        self.placed = self.columns.form.truth in roles.PLACES
         self.kinds = {name: _kind(name) for name in self.columns.kinds}
-        own = tuple(found) if talk is None else ("image", "conversation", *self.passed)
-        names = (*(WRITTEN.get(role, role) for role in own), *self.kinds.values())
+        own = [WRITTEN.get(role, role) for role in found if not (self.placed and role == "label")]
+        # A column of labels that is there keeps slices from being taken for one.
+        self.label = _label(found.get("label", "")) if self.placed and self.kinds else ""
+        if talk is not None:
+            own = ["image", "conversations", *(["objects"] if "objects" in own else [])]
+        elif self.label:
+            own.append(self.label)
+        names = (*own, *self.kinds.values())
         self.more, self.lost = self._more(names, every)
         self.names = tuple(dict.fromkeys((*names, *self.more)))[1:]  # all but the picture's
         self.wanted = (*self.columns.wanted, *self.more)
@@ -48,27 +54,45 @@ class Telling:
     def rows(self, item: Item, raw: Mapping[str, Any]) -> list[dict[str, Any]]:
         """A row without its pictures; as conversations, one for each of its captions."""
         also = {self.kinds[name]: text for name, text in item.labels.items()}
-        also |= {role: raw.get(name) for role, name in self.passed.items()}
         also |= {name: _plain(raw.get(name)) for name in self.more}
         also = {name: value for name, value in also.items() if value is not None}
         return [said | also for said in self._said(item)]
 
     def _said(self, item: Item) -> list[dict[str, Any]]:
-        pictures = len(item.images)
-        if self.talk is not None:
-            several = (e.turns for e in self.reader.examples(item, self.talk))
-            return [{"conversations": messages(t, num_pictures=pictures)} for t in several]
+        if self.talk is None:
+            return [self._as_read(item) | self._objects(item.things)]
+        made = []
+        for example in map(self.talk.named, self.reader.examples(item)):
+            talk = messages(example.turns, num_pictures=len(item.images))
+            own = objects.Things(example.boxes, item.things.size)
+            made.append({"conversations": talk} | self._objects(own))
+        return made
+
+    def _objects(self, things: objects.Things) -> dict[str, Any]:
+        """The column of boxes, where there are any."""
+        return {WRITTEN["boxes"]: objects.cell(things)} if things.boxes or self.placed else {}
+
+    def _as_read(self, item: Item) -> dict[str, Any]:
         form = self.columns.form
+        if self.placed:
+            asked = {form.asks: item.asked[0].question} if form.asks else {}
+            return asked | ({self.label: ""} if self.label else {})
         if form.truth == "conversation":
-            return [{"conversations": messages(item.turns, num_pictures=pictures)}]
+            return {"conversations": messages(item.turns, num_pictures=len(item.images))}
         said: dict[str, Any] = {form.asks: item.question} if form.asks and item.question else {}
-        truths = item.truths[0] if len(item.truths) == 1 else list(item.truths)
-        said["caption" if item.task else form.truth] = truths
+        # What several people answered tells what most of them did.
+        truths = item.votes or item.truths
+        said["caption" if item.task else form.truth] = truths[0] if len(truths) == 1 else [*truths]
         if item.options:
             said["options"] = list(item.options)
         if item.reasoning:
             said["reasoning"] = item.reasoning
-        return [said]
+        return said
+
+
+def _label(name: str) -> str:
+    """The column of labels, by a name that is taken for one beside boxes."""
+    return name if roles.plain(name) in roles.ROLES["kind"] else "label"
 
 
 def _kind(name: str) -> str:

@@ -4,6 +4,7 @@ Shapes: N pictures, H W pixels, C channels, Q picture tokens, D their width.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,17 +13,19 @@ import torch
 from seesay.data import images
 from seesay.data.collate import padded
 from seesay.data.fit import Fit
+from seesay.data.plan import Plan
 from seesay.errors import LengthError
 from seesay.model.regions import there
 from seesay.model.rows import Context
-from seesay.predict.protocol import Prompt
+from seesay.predict.shown import Shown
 from seesay.records import Box, Picture, identity
 
 if TYPE_CHECKING:
     from seesay.predict.native import SeesayPredictor
 
 
-Looked = tuple[Picture, tuple[Box, ...]]  # a picture, and the boxes it is looked at in
+# A picture, the boxes it is looked at in, and what is to become of it.
+Looked = tuple[Picture, tuple[Box, ...], Plan]
 
 
 class Pictures:
@@ -33,7 +36,7 @@ class Pictures:
     """
 
     def __init__(
-        self, predictor: "SeesayPredictor", prompts: Sequence[Prompt], *, connect: bool = True
+        self, predictor: "SeesayPredictor", prompts: Sequence[Shown], *, connect: bool = True
     ) -> None:
         distinct: dict[Any, Looked] = {}
         shown = [_looked(prompt) for prompt in prompts]
@@ -41,10 +44,11 @@ class Pictures:
             distinct.setdefault(_key(each), each)
         places = {key: place for place, key in enumerate(distinct)}
         self._places = [[places[_key(each)] for each in own] for own in shown]
-        self._inside = [predictor.fit.inside(prompt.turns) for prompt in prompts]
-        self._tiles = images.num_tiles(predictor.fit.tiles)
+        self._inside = [predictor.fit.inside(own.prompt.turns) for own in prompts]
         none = np.zeros((0, *predictor.fit.size, 3), np.uint8)
-        pixels = [predictor.tiles(picture) for picture, _ in distinct.values()]
+        pixels = [predictor.tiles(picture, plan) for picture, _, plan in distinct.values()]
+        ends = [0, *accumulate(map(len, pixels))]
+        self._tiles = [range(a, b) for a, b in zip(ends, ends[1:], strict=False)]
         self._pixels_NHWC = np.concatenate([none, *pixels])
         pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
         boxes = None
@@ -76,10 +80,10 @@ class Pictures:
 
     def _shown(self, prompt: int, documents: int) -> list[int]:
         """Where the tiles stand of what a row of so many documents shows."""
-        own, n = self._places[prompt], self._tiles
+        own = self._places[prompt]
         front = len(own) - self._inside[prompt]
         shown = own[:front] + own[front:] * documents
-        return [place * n + tile for place in shown for tile in range(n)]
+        return [tile for place in shown for tile in self._tiles[place]]
 
     def context(self, prompts: Sequence[int]) -> Context:
         """The pictures of these prompts, in order, as what texts look at."""
@@ -92,25 +96,26 @@ class Pictures:
         return Context.of(seen, owner_N, rows=len(prompts), real=real)
 
 
-def _looked(prompt: Prompt) -> list[Looked]:
-    """The pictures of a prompt, each with its boxes."""
+def _looked(own: Shown) -> list[Looked]:
+    """The pictures of a prompt, each with its boxes and its plan."""
+    prompt = own.prompt
     boxes = prompt.boxes or ((),) * len(prompt.images)
     if len(boxes) != len(prompt.images):
         raise LengthError(
             f"boxes of {len(boxes)} pictures for {len(prompt.images)}",
             fix="give a tuple of boxes, or an empty one, for each",
         )
-    return list(zip(prompt.images, boxes, strict=True))
+    return list(zip(prompt.images, boxes, own.look.plans, strict=True))
 
 
-def _shares(fit: Fit, picture: Picture, boxes: Sequence[Box]) -> np.ndarray:
+def _shares(fit: Fit, picture: Picture, boxes: Sequence[Box], plan: Plan) -> np.ndarray:
     if not boxes:
         return fit.boxes()
-    facts = images.examine(picture)
-    return fit.boxes(boxes, width=facts.width, height=facts.height)
+    height, width = images.size(picture)
+    return fit.boxes(boxes, width=width, height=height, map=plan.shares)
 
 
 def _key(each: Looked) -> Any:
-    """What is equal for one picture with one choice of boxes."""
-    picture, boxes = each
-    return identity(picture), boxes
+    """What is equal for one picture with one choice of boxes, shown in one way."""
+    picture, boxes, plan = each
+    return identity(picture), boxes, plan

@@ -3,9 +3,10 @@
 import contextlib
 import math
 import os
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from seesay import config
 from seesay.config import Recipe
 from seesay.data import images, sources
 from seesay.data.clusters import Clusters
+from seesay.data.groups import mark
+from seesay.data.store import chosen, evenly
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
 from seesay.records import Example, Picture
+from seesay.train import setup
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
 STEP, MOST_PIXELS = 16, 96 * 96
@@ -29,7 +33,7 @@ LOOKED = 200
 
 def settle(
     table: dict[str, Any], *, say: Callable[[str], None]
-) -> tuple[Recipe, list[list[Example]]]:
+) -> tuple[Recipe, list[Sequence[Example]]]:
     """A checked recipe and the examples of each of its sources (none for drawn ones).
 
     The picture size is taken from the data where the recipe does not give one.
@@ -44,25 +48,25 @@ def settle(
 
 def look(
     table: dict[str, Any], *, say: Callable[[str], None]
-) -> tuple[Recipe, list[list[Example]]]:
+) -> tuple[Recipe, list[Sequence[Example]]]:
     """`settle`, for a recipe that nothing is trained by: it needs no end."""
     recipe = config.recipe(table)
     given = [_read(source, recipe, say) for source in recipe.data.sources]
-    every = [example for examples in given for example in examples]
-    if every and "image_size" not in table.get("model", {}).get("vision", {}):
-        vision = replace(recipe.model.vision, image_size=picture_size(every))
+    some = [example for examples in given for example in evenly(examples, LOOKED)]
+    if some and "image_size" not in table.get("model", {}).get("vision", {}):
+        vision = replace(recipe.model.vision, image_size=picture_size(some))
         recipe = replace(recipe, model=replace(recipe.model, vision=vision))
         height, width = vision.size
         say(f"pictures are brought to {width}×{height} pixels (model.vision.image_size)")
     return recipe, given
 
 
-def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]) -> list[Example]:
+def _read(
+    source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]
+) -> Sequence[Example]:
     if source.path == "scenes":
         return []
-    found = sources.read(
-        source.path, columns=source.columns or None, limit_broken=recipe.data.limit_broken
-    )
+    found = setup.source(source, recipe, say=say)
     say(found.summary)
     for broken in found.broken[:5]:
         say(f"  left out: {broken.origin}: {broken.why}")
@@ -87,17 +91,6 @@ def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
     height, width = np.median(np.array(sizes), axis=0)
     shrink = min(1.0, math.sqrt(MOST_PIXELS / (height * width)))
     return tuple(max(2, round(side * shrink / STEP)) * STEP for side in (height, width))  # type: ignore[return-value]
-
-
-def some(examples: list[Example], count: int | None, *, seed: int) -> list[Example]:
-    """At most `count` of the examples (None: all), drawn at random, in their own order.
-
-    Not the first ones: folders and tables are often sorted by what is to be told apart.
-    """
-    if count is None or count >= len(examples):
-        return examples
-    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:count]
-    return [examples[i] for i in sorted(chosen)]
 
 
 def readable(examples: Sequence[Example], *, say: Callable[[str], None]) -> list[Example]:
@@ -130,8 +123,8 @@ def _why_not(picture: Picture) -> str:
 
 
 def hold_back(
-    recipe: Recipe, given: Sequence[list[Example]], *, share: float, say: Callable[[str], None]
-) -> tuple[list[list[Example]], list[Example]]:
+    recipe: Recipe, given: Sequence[Sequence[Example]], *, share: float, say: Callable[[str], None]
+) -> tuple[list[Sequence[Example]], Sequence[Example]]:
     """The examples to train on, and those to measure on.
 
     Those of `data.dev` where it is named; else a share of the pictures of each file source, never
@@ -139,13 +132,20 @@ def hold_back(
     measured on classes.
     """
     if recipe.data.dev is not None and recipe.data.dev != "scenes":
+        # It is written as what is learned from.
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)
+        files = [s for s in recipe.data.sources if s.path != "scenes"]
         found = sources.read(
-            recipe.data.dev, columns=columns or None, limit_broken=recipe.data.limit_broken
+            recipe.data.dev,
+            columns=columns or None,
+            limit_broken=recipe.data.limit_broken,
+            say=say,
         )
         say(f"to measure on: {found.summary}")
-        return list(given), found.examples
-    kept, held = [], []
+        dev = setup.told_in(files[0], found.examples) if files else found.examples
+        return list(given), dev
+    kept: list[Sequence[Example]] = []
+    held: list[Example] = []
     sides: dict[int, bool] = {}
     for source, examples, marks in zip(recipe.data.sources, given, _apart(given), strict=True):
         if source.path == "scenes":
@@ -154,8 +154,9 @@ def hold_back(
             kept.append([])
             continue
         _choose(marks, share, recipe.train.seed, sides=sides, where=source.path)
-        kept.append([e for e, mark in zip(examples, marks, strict=True) if not sides[mark]])
-        held += [e for e, mark in zip(examples, marks, strict=True) if sides[mark]]
+        apart = np.fromiter((sides[mark] for mark in marks), bool, len(marks))
+        kept.append(chosen(examples, np.flatnonzero(~apart)))
+        held += chosen(examples, np.flatnonzero(apart))
     say(f"to measure on: {len(held)} examples held back (data.dev)")
     return kept, held
 
@@ -176,19 +177,20 @@ def _choose(
     sides |= {new[place]: rank < count for rank, place in enumerate(order)}
 
 
-def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
+def _apart(given: Sequence[Sequence[Example]]) -> list[Sequence[int]]:
     """A mark for each example of each source: the same where two have a picture in common."""
-    numbers: dict[Any, int] = {}
-    groups = Clusters()
+    numbers: dict[object, int] = {}
+    clusters = Clusters()
 
-    def mark(example: Example) -> int:
-        for key in map(_key, example.images):
+    def marked(example: Example) -> int:
+        keys = [_key(picture) for picture in example.images]
+        for key in keys:
             if key not in numbers:
-                numbers[key] = groups.add()
-        return groups.join(numbers[key] for key in map(_key, example.images))
+                numbers[key] = clusters.add()
+        return clusters.join(numbers[key] for key in keys)
 
-    first = [[mark(example) for example in examples] for examples in given]
-    return [[groups.first(number) for number in marks] for marks in first]
+    first = [array("q", map(marked, examples)) for examples in given]
+    return [array("q", map(clusters.first, marks)) for marks in first]
 
 
 def _key(picture: Picture) -> object:
@@ -198,9 +200,9 @@ def _key(picture: Picture) -> object:
     return picture if isinstance(picture, bytes) else id(picture)
 
 
-@cache
-def _real(path: Path) -> str:
-    return os.path.realpath(path)
+@lru_cache(maxsize=100_000)
+def _real(path: Path) -> int:
+    return mark(os.path.realpath(path))
 
 
 def drawn(

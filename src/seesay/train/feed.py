@@ -53,10 +53,9 @@ def feed(
             recipe names no other data for that.
     """
     recipe, given = auto.look(table, say=say)
-    examples: list[Sequence[Example]] = [*given]
+    examples = given
     if held_back is not None and _holds_back(recipe, given):
-        kept, _ = auto.hold_back(recipe, given, share=held_back, say=lambda line: None)
-        examples = [*kept]
+        examples, _ = auto.hold_back(recipe, given, share=held_back, say=lambda line: None)
     words = text or setup.tokenizer(recipe, examples)
     # What a model reads hangs on its kind alone: no weight is needed.
     with torch.device("meta"):
@@ -73,5 +72,11 @@ def _holds_back(recipe: Recipe, given: Sequence[Sequence[Example]]) -> bool:
         for source, examples in zip(recipe.data.sources, given, strict=True)
         if source.path != "scenes"
     ]
-    different = [{identity(p) for example in each for p in example.images} for each in read]
-    return bool(read) and min(map(len, different)) > 1
+    return bool(read) and all(map(_has_several, read))
+
+
+def _has_several(examples: Sequence[Example]) -> bool:
+    """Whether there is more than one picture."""
+    pictures = (identity(picture) for example in examples for picture in example.images)
+    first = next(pictures, None)
+    return any(each != first for each in pictures)
