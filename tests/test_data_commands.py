@@ -12,11 +12,14 @@ import pytest
 import tiny
 import torch
 from data.layouts import as_csv, as_shards, pictures
+from data.test_coco import ref, refcoco
+from data.test_vqa import vqa
 from train import runs
 
 from seesay import cli
 from seesay.commands import convert, options
 from seesay.data import convert as layouts
+from seesay.data import store
 from seesay.data.sources import read
 from seesay.train import setup
 
@@ -130,7 +133,8 @@ def test_show_scenes_and_runs(seesay, tmp_path, recipe):
     arguments = ["train", "--data", folder, "--recipe", recipe, "--out", run, "--quiet"]
     assert cli.main([*map(str, arguments), "--no-eval"]) == 0
     told = json.loads(seesay("show", folder, "--run", run, "--out", out, "--json"))
-    assert told["facts"]["Rows"] == "24" and told["rows"][0]["documents"]
+    # Three batches of four, in which all nine pictures come.
+    assert sum(row["groups"] for row in told["rows"]) == 12 and told["rows"][0]["documents"]
     said = seesay("show", folder, "--run", run, "--recipe", recipe, "--out", out, code=2)
     assert "a run has its own: give one" in said
     assert "no such file or folder" in seesay("show", tmp_path / "none", "--out", out, code=2)
@@ -178,6 +182,97 @@ def test_check_with_a_recipe_and_against(seesay, tmp_path, recipe):
     assert "too long for the recipe (1)" in said and "in both: pictures (2)" in said
     told = json.loads(seesay("check", here, "--json"))
     assert told["against"] is None and told["long"] == []
+
+
+# Data of every kind that training takes.
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "show"])
+def test_examples_that_are_kept_on_disk_are_the_same(
+    seesay, tmp_path, recipe, monkeypatch, command
+):
+    """As many as a hundred thousand are kept on disk; here a few are."""
+    folder, out = runs.pictures(tmp_path / "a", 13), tmp_path / "page.html"
+    more = {"show": ["--out", out], "stats": ["--steps", 2, "--decode"], "check": []}[command]
+    given = [command, folder, "--recipe", recipe, "--json", *more]
+    expected = seesay(*given)
+    monkeypatch.setattr(store, "MOST", 5)
+    stored = read(folder).examples
+    assert isinstance(stored, store.Stored) and len(stored) == 13
+    assert seesay(*given) == expected
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "show"])
+def test_boxes_splits_and_votes(seesay, tmp_path, recipe, command):
+    """RefCOCO's, of one split; VQA's with what ten people answered."""
+    refs = refcoco(tmp_path / "r", [ref(0, ["the lady"]), ref(1, ["b"], split="testA")])
+    questions, _ = vqa(tmp_path / "v")
+    out = tmp_path / "page.html"
+    for source, count in ((f"{refs}:train", 1), (questions, 3)):
+        more = ["--out", out] if command == "show" else []
+        told = json.loads(seesay(command, source, "--recipe", recipe, "--json", *more))
+        if command != "show":
+            assert told["examples"] == count
+            continue
+        texts = " ".join(d["text"] for row in told["rows"] for d in row["documents"])
+        if source == questions:
+            assert texts.count("how many cats?") == 1 and "2<end>" in texts.replace(" ", "")
+            continue
+        (row,) = told["rows"]
+        (shown,) = row["pictures"]
+        assert "where is the lady?" in texts and "(100,100),(600,600)" in texts.replace(" ", "")
+        assert shown["boxes"] == [[pytest.approx([0.1, 0.1, 0.6, 0.6])]]
+    assert "say which, such as" in seesay(command, refs, "--recipe", recipe, code=2)
+
+
+def test_boxes_are_said_and_drawn_as_they_are_shown(seesay, tmp_path, recipe):
+    """What a model reads of a padded picture is of what it sees, and drawn there."""
+    refs = refcoco(tmp_path / "r", [ref(0, ["the lady"])])
+    told = json.loads(
+        seesay("show", refs, "--recipe", recipe, "--json", "--out", tmp_path / "page.html",
+               "--set", "data.fit=pad", "--set", "model.vision.image_size=40")
+    )  # fmt: skip
+    (row,) = told["rows"]
+    # 40×30 stands in 40×40 with 5 rows of margin above.
+    text = "".join(d["text"] for d in row["documents"]).replace(" ", "")
+    assert "(100,200),(600,575)" in text
+    assert row["pictures"][0]["boxes"] == [[pytest.approx([0.1, 0.2, 0.6, 0.575])]]
+
+
+def test_captions_that_take_turns(seesay, tmp_path, recipe):
+    """Of five captions of a picture, a row shows the one whose turn it is."""
+    names = pictures(tmp_path, 3)
+    rows = [{"image": name, "captions": [f"{n}{i}" for i in range(5)]} for n, name in
+            enumerate(names)]  # fmt: skip
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    how = ["show", path, "--recipe", recipe, "--json", "--out", tmp_path / "p.html",
+           "--set", "data.pack=false"]  # fmt: skip
+    documents = [
+        [sum(d["number"] > 0 for d in row["documents"]) for row in json.loads(told)["rows"]]
+        for told in (seesay(*how), seesay(*how, "--set", "data.captions=one"))
+    ]
+    assert set(documents[1]) == {1} and max(documents[0]) > 1
+
+
+def test_addresses(seesay, tmp_path, recipe, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setenv("SEESAY_CACHE", str(tmp_path / "cache"))
+    as_shards(tmp_path / "a", [{"caption": f"thing {i}"} for i in range(4)])
+    for path in (tmp_path / "a").glob("*.tar"):
+        name = f"memory://commands/{path.name}"
+        fsspec.filesystem("memory").pipe_file(name, path.read_bytes())
+    source = "memory://commands/*.tar"
+    assert json.loads(seesay("check", source, "--json"))["pictures"] == 4
+    assert json.loads(seesay("stats", source, "--recipe", recipe, "--json"))["examples"] == 4
+    page = tmp_path / "page.html"
+    told = json.loads(seesay("show", source, "--recipe", recipe, "--out", page, "--json"))
+    assert "memory://commands/" in told["rows"][0]["origin"]
+    assert seesay("convert", source, "--to", "jsonl", "--out", tmp_path / "out")
+    assert seesay("split", source, "--out", tmp_path / "parts", "--dev", 0.25)
+    assert sorted(p.name for p in (tmp_path / "parts").glob("*.tar")) == [
+        "dev-00000.tar", "train-00000.tar"
+    ]  # fmt: skip
 
 
 # A bar on a terminal.

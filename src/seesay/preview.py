@@ -6,7 +6,7 @@ batches that training makes (`data/exhibit.py`): nothing is rendered a second ti
 
 import base64
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,15 @@ def preview(feed: Feed, *, source: str, count: int, at: float = 1.0) -> Preview:
 
     at: the share of training that is over; a curriculum's stages go by it.
     """
-    batch = feed.recipe.train.batch
-    # How many are in a batch is no matter to rows that share nothing.
-    stream = feed.stream(batch=batch if feed.fit.packed else min(batch, count))
-    drawn = feed.recipe.data.sources[0].path == "scenes"
+    stream = feed.stream(batch=feed.recipe.train.batch)
+    first, drawn = stream.sources[0], feed.recipe.data.sources[0].path == "scenes"
+    epoch = count if drawn or not isinstance(first, Sized) else len(first)
+    if not feed.fit.packed:
+        # How many are in a batch is no matter to rows that share nothing.
+        stream.batch = min(count, epoch)
     made: list[Exhibit] = []
     skipped: list[str] = []
-    for step in itertools.count() if drawn else range(-(-len(stream.sources[0]) // stream.batch)):
+    for step in itertools.count() if drawn else range(-(-epoch // stream.batch)):
         place = stream.place(step, at)
         rows, lost = stream.rows(place, stream.stage(at))
         if not rows:
@@ -83,7 +85,7 @@ def preview(feed: Feed, *, source: str, count: int, at: float = 1.0) -> Preview:
         made += exhibits(stream.batched(rows), rows, **how) if rows else []
         if len(made) >= count:
             break
-    return Preview(feed, source, made[:count], skipped)
+    return Preview(feed, source, made[:count], list(dict.fromkeys(skipped)))
 
 
 def _sizes(fit: Fit) -> str:

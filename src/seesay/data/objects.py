@@ -241,7 +241,7 @@ def _sized(box: Box) -> list[float]:
 def _between(low: float, high: float) -> float:
     """What makes the one number the other, to the last digit."""
     step = high - low
-    near = (step, math.nextafter(step, math.inf), math.nextafter(step, 0.0))
+    near = (round(step, 6), step, math.nextafter(step, math.inf), math.nextafter(step, 0.0))
     return next((each for each in near if low + each == high), step)
 
 
