@@ -72,7 +72,7 @@ def plan(shapes: Path, *, data=None, **train) -> config.Recipe:
 def test_a_batch_of_many_learns_what_batches_of_one_would(tmp_path, shapes, how):
     run = runs.prepare(tmp_path, plan(shapes, data=how, batch=6))
     batch = run.stream.step(0, 0.0)
-    rows, _ = run.stream._rows(Place.first((1.0,)), None)
+    rows, _ = run.stream.rows(Place.first((1.0,)), None)
     tiles = [len(row.pictures) for row in rows]
     assert len(set(tiles)) > 2 and sum(tiles) == len(batch.pictures_NCHW)
     facts: dict[str, torch.Tensor] = {}
