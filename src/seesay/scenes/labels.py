@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seesay.scenes.panels import GAP, LENGTHS, SIDE, Item, Panels
 from seesay.scenes.world import COLOURS, PLACES, SHAPES, SIZES, SPAN, TEXTURES, Object, Scene
 
 # Classes of each attribute; the last class of the first, shape, is "nothing here". The last
@@ -19,13 +20,15 @@ OBJECT_CLASSES = (len(SHAPES), len(COLOURS), len(SIZES), len(TEXTURES), len(PLAC
 MOST_ABOUT = 2
 
 
-def patches(scene: Scene, grid: tuple[int, int]) -> np.ndarray:
+def patches(scene: Scene | Panels, grid: tuple[int, int]) -> np.ndarray:
     """Classes (A, P), int64, of the front-most object that reaches each cell's middle.
 
-    An object reaches as far as the circle around it. Where there is none, the shape is "nothing"
-    and the rest are -1, unknown.
+    An object reaches as far as the circle around it, one in a box as far as the square. Where there
+    is none, the shape is "nothing" and the rest are -1, unknown.
     """
     rows, columns = grid
+    if isinstance(scene, Panels):
+        return _boxed(scene, rows, columns)
     y_R1 = ((np.arange(rows) + 0.5) * SPAN / rows)[:, None]
     x_1C = ((np.arange(columns) + 0.5) * SPAN / columns)[None, :]
     made = np.full((len(PATCH_CLASSES), rows, columns), -1, np.int64)
@@ -38,9 +41,37 @@ def patches(scene: Scene, grid: tuple[int, int]) -> np.ndarray:
     return made.reshape(len(PATCH_CLASSES), rows * columns)
 
 
-def about(scene: Scene, objects: Sequence[int]) -> np.ndarray:
-    """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none."""
+def _boxed(panels: Panels, rows: int, columns: int) -> np.ndarray:
+    across = len(panels.boxes) * (SIDE + GAP) - GAP
+    y_R1 = ((np.arange(rows) + 0.5) * SIDE / rows)[:, None]
+    x_1C = ((np.arange(columns) + 0.5) * across / columns)[None, :]
+    made = np.full((len(PATCH_CLASSES), rows, columns), -1, np.int64)
+    made[0], made[-1] = len(SHAPES), 0
+    for place, box in enumerate(panels.boxes):
+        for item in box:
+            left, half = item.x + place * (SIDE + GAP), item.length / 2
+            inside = (abs(y_R1 - item.y - half) <= half) & (abs(x_1C - left - half) <= half)
+            made[:-1, inside] = np.array(_kinds(item))[:, None]
+            row, column = (item.y + half) * rows / SIDE, (left + half) * columns / across
+            made[-1, int(row), int(column)] = 1
+    return made.reshape(len(PATCH_CLASSES), rows * columns)
+
+
+def _kinds(item: Item) -> tuple[int, int, int, int]:
+    """Classes of a thing in a box; -1 of what no other thing has: black, a middle size."""
+    colour = COLOURS.index(item.colour) if item.colour in COLOURS else -1
+    size = {LENGTHS[0]: 0, LENGTHS[-1]: len(SIZES) - 1}.get(item.length, -1)
+    return SHAPES.index(item.shape), colour, size, -1
+
+
+def about(scene: Scene | Panels, objects: Sequence[int]) -> np.ndarray:
+    """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none.
+
+    What is said of panels is about no single one.
+    """
     made = np.full((len(OBJECT_CLASSES), MOST_ABOUT), -1, np.int64)
+    if isinstance(scene, Panels):
+        return made
     wanted = list(objects[:MOST_ABOUT])
     made[:, : len(wanted)] = things(scene)[:, wanted]
     return made

@@ -261,6 +261,9 @@ def learn_text(
 
             world = scenes.World(seed=recipe.train.seed, language=source.language)
             for index in range(SCENES_READ if drawn is None else drawn):
+                if source.panels:
+                    texts += _texts(scenes.judged(world, index, statements=8, height=16))
+                    continue
                 texts += _texts(
                     scenes.examples(world, index, questions=8, captions=2, resolution=16)
                 )
