@@ -18,7 +18,7 @@ COLOURS = tuple(RGB)
 _SHAPES = ("circle", "square", "triangle")
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _AN = re.compile(r"\b([Aa]) (item|object)")
-_TRIES = 200
+_TRIES = 40
 TRUTH = ("false", "true")
 T = TypeVar("T")
 Holds = Callable[[Item], bool]
@@ -81,6 +81,7 @@ def statement(
                for name, a, b in zip(names, (0.0, *sums), sums, strict=False)]  # fmt: skip
     if not any(weights):
         return None
+    # One other picture only: of those that differ from it, a picture has too many.
     other = drawn_by(rng, boxes=len(panels.boxes), towers=panels.towers)
     truth, speaker = rng.random() < 0.5, Speaker(rng)
     for name in rng.choices(names, weights, k=_TRIES):
