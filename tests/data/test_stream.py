@@ -109,7 +109,7 @@ MADE = {
 def test_boxes_side_by_side_are_a_source():
     """Wide pictures as they are drawn, with labels of their patches, and statements of them."""
     fit = replace(FIT, size=(32, 128), picture_tokens=8, row_tokens=256, patches=(4, 16))
-    source = SourceConfig(panels=3, questions=3)
+    source = SourceConfig(panels=3, questions=3, captions=0)
     row = drawn(source, fit=fit).row(4, None)
     made, *others = scenes.judged(WORLD, 4, statements=3, height=32)
     np.testing.assert_array_equal(row.pictures[0], made.images[0])

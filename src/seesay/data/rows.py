@@ -69,8 +69,7 @@ class SceneRows:
             seed=self.seed, split="train", objects=rules.objects, language=rules.language
         )
         claimed = self._claims(world, index, rules)
-        captions = 0 if rules.panels else rules.captions
-        silent = not self.fit.spoken or (not rules.questions and not captions)
+        silent = not self.fit.spoken or (not rules.questions and not rules.captions)
         if not self.fit.spoken or (silent and (claimed or self.fit.labelled)):
             # The golden ratio spreads any share evenly over indices.
             grey = stage is not None and index * 0.6180339887498949 % 1 < stage.grey
@@ -97,6 +96,7 @@ class SceneRows:
                 index,
                 boxes=rules.panels,
                 statements=rules.questions,
+                captions=rules.captions,
                 kinds=rules.kinds,
                 height=self.side,
             )

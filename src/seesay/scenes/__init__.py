@@ -10,7 +10,15 @@ a made-up name, which the examples before it tell, `named` for one that others l
 picture; `export` writes folders; `render.masks` and `render.boxes` show where.
 """
 
-from seesay.scenes.labels import MOST_ABOUT, OBJECT_CLASSES, PATCH_CLASSES, about, patches, things
+from seesay.scenes.labels import (
+    MOST_ABOUT,
+    OBJECT_CLASSES,
+    PANEL_CLASSES,
+    PATCH_CLASSES,
+    about,
+    patches,
+    things,
+)
 from seesay.scenes.shots import bound, named
 from seesay.scenes.statements import judged
 from seesay.scenes.stream import claims, classes, examples, matches, picture, regions, told
@@ -19,6 +27,7 @@ from seesay.scenes.world import SPLITS, Object, Scene, World
 __all__ = [
     "MOST_ABOUT",
     "OBJECT_CLASSES",
+    "PANEL_CLASSES",
     "PATCH_CLASSES",
     "SPLITS",
     "Object",

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seesay.scenes.panels import GAP, LENGTHS, SIDE, Item, Panels
+from seesay.scenes.panels import GAP, SIDE, Item, Panels
 from seesay.scenes.world import COLOURS, PLACES, SHAPES, SIZES, SPAN, TEXTURES, Object, Scene
 
 # Classes of each attribute; the last class of the first, shape, is "nothing here". The last
 # attribute is whether an object's middle lies in the cell: so they can be counted.
 PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(SIZES), len(TEXTURES), 2)
+# Where boxes are drawn too, black is one colour more, and medium one size.
+PANEL_CLASSES = (len(SHAPES) + 1, len(COLOURS) + 1, len(SIZES) + 1, len(TEXTURES), 2)
 OBJECT_CLASSES = (len(SHAPES), len(COLOURS), len(SIZES), len(TEXTURES), len(PLACES))
 # Questions are about so many objects at most.
 MOST_ABOUT = 2
@@ -53,15 +55,14 @@ def _boxed(panels: Panels, rows: int, columns: int) -> np.ndarray:
             inside = (abs(y_R1 - item.y - half) <= half) & (abs(x_1C - left - half) <= half)
             made[:-1, inside] = np.array(_kinds(item))[:, None]
             row, column = (item.y + half) * rows / SIDE, (left + half) * columns / across
-            made[-1, int(row), int(column)] = 1
+            made[:, int(row), int(column)] = (*_kinds(item), 1)
     return made.reshape(len(PATCH_CLASSES), rows * columns)
 
 
 def _kinds(item: Item) -> tuple[int, int, int, int]:
-    """Classes of a thing in a box; -1 of what no other thing has: black, a middle size."""
-    colour = COLOURS.index(item.colour) if item.colour in COLOURS else -1
-    size = {LENGTHS[0]: 0, LENGTHS[-1]: len(SIZES) - 1}.get(item.length, -1)
-    return SHAPES.index(item.shape), colour, size, -1
+    """Classes of a thing in a box, all but of its texture."""
+    colours, sizes = (*COLOURS, "black"), (*SIZES, "medium")
+    return SHAPES.index(item.shape), colours.index(item.colour), sizes.index(item.size), -1
 
 
 def about(scene: Scene | Panels, objects: Sequence[int]) -> np.ndarray:

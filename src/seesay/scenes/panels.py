@@ -18,7 +18,7 @@ GAP = 50  # between two boxes
 BLOCK, SEAM = 20, 1  # a block's side, and what is seen between two
 TALLEST = 4  # blocks of a tower
 MOST = 8  # things in a box
-LENGTHS = (10, 20, 30)  # of things strewn about
+LENGTHS = {"small": 10, "medium": 20, "large": 30}  # of things
 _APART = 3  # from walls and from each other, or they touch
 _SHAPES = ("circle", "square", "triangle")
 RGB = {"yellow": (255, 255, 0), "black": (0, 0, 0), "blue": (0, 153, 255)}
@@ -36,6 +36,11 @@ class Item:
     length: int
     x: int
     y: int
+
+    @property
+    def size(self) -> str:
+        """In a word."""
+        return next(size for size, length in LENGTHS.items() if length == self.length)
 
     @property
     def walls(self) -> tuple[bool, bool, bool, bool]:
@@ -96,7 +101,7 @@ def _strewn(rng: Random) -> tuple[Item, ...]:
 def _item(rng: Random, others: list[Item]) -> Item:
     draw = rng.random
     shape, colour = _SHAPES[int(draw() * 3)], tuple(RGB)[int(draw() * 3)]
-    length = LENGTHS[int(draw() * 3)]
+    length = tuple(LENGTHS.values())[int(draw() * 3)]
     if others and draw() < 0.1:
         below = others[int(draw() * len(others))]
         x, y = below.x + (below.length - length) // 2, below.y - length

@@ -6,6 +6,7 @@ it is asked of is a coin, so that nothing can be told from the sentence alone.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +20,7 @@ _SHAPES = ("circle", "square", "triangle")
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _AN = re.compile(r"\b([Aa]) (item|object)")
 _TRIES = 40
-TRUTH = ("false", "true")
+TRUTH, WHAT = ("false", "true"), "what is in the boxes?"
 T = TypeVar("T")
 Holds = Callable[[Item], bool]
 Box = tuple[Item, ...]
@@ -46,31 +47,52 @@ def judged(
     *,
     boxes: int = 3,
     statements: int = 4,
+    captions: int = 0,
     kinds: Mapping[str, float] | None = None,
     height: int = 64,
 ) -> list[Example]:
-    """One picture of boxes, as high as that in pixels, with statements that are true or false.
+    """One picture of boxes, as high as that in pixels: what is in it, and statements that are true
+    or false.
 
-    All examples hold the same picture; asked for none, one holds it alone. `kinds` weighs what is
-    said; of a picture of which none can be said, nothing is.
+    All examples hold the same picture; asked for nothing, one holds it alone. `kinds` weighs what
+    is stated; a picture of which it cannot be has fewer statements, perhaps none.
     """
     made, rng = panels(world, index, boxes=boxes), world.rng(index, "statements")
     image = (picture(made, height),)
     origin = Origin(f"scenes:panels:{world.split}:{world.seed}", index)
+    whole = Example(image, (), origin, "caption", group=str(origin), scene=made)
+    if not statements and not captions:
+        return [whole]
     tried = (statement(made, rng, kinds=kinds) for _ in range(statements))
-    said = [each for each in tried if each]
-    turns = [(Turn("user", text), Turn("assistant", str(truth).lower())) for text, truth in said]
-    kind = {"kind": "towers" if made.towers else "strewn"}
     return [
-        Example(image, each, origin, group=str(origin), options=TRUTH, labels=kind, scene=made)
-        for each in (turns if statements else [()])
-    ]
+        *(replace(whole, turns=_turns(WHAT, listed(made))) for _ in range(captions)),
+        *(
+            replace(whole, task="vqa", turns=_turns(text, str(truth).lower()), options=TRUTH,
+                    labels={"kind": kind, "boxes": "towers" if made.towers else "strewn"})
+            for kind, text, truth in filter(None, tried)
+        ),
+    ]  # fmt: skip
+
+
+def _turns(asked: str, answer: str) -> tuple[Turn, Turn]:
+    return Turn("user", asked), Turn("assistant", answer)
+
+
+def listed(panels: Panels) -> str:
+    """All there is, box by box: a tower from its base, other things from the top and the left."""
+    if panels.towers:
+        boxes = ([item.colour for item in box] for box in panels.boxes)
+        return "; ".join("tower of " + ", ".join(colours) for colours in boxes)
+    ordered = (sorted(box, key=lambda item: (item.y, item.x)) for box in panels.boxes)
+    return "; ".join(
+        ", ".join(f"{item.size} {item.colour} {item.shape}" for item in box) for box in ordered
+    )
 
 
 def statement(
     panels: Panels, rng: Random, *, kinds: Mapping[str, float] | None = None
-) -> tuple[str, bool] | None:
-    """A sentence about a picture and whether it is true; None where none was found.
+) -> tuple[str, str, bool] | None:
+    """The kind of a sentence about a picture, itself, and its truth; None where none was found.
 
     It is true of the picture and false of another like it, or the other way. `kinds` weighs the
     forms of it; None: as people have said.
@@ -87,7 +109,7 @@ def statement(
     for name in rng.choices(names, weights, k=_TRIES):
         said = forms[name](speaker)
         if said.test(panels) is truth and said.test(other) is not truth:
-            return speaker.written(said.text), truth
+            return name, speaker.written(said.text), truth
     return None
 
 

@@ -124,7 +124,8 @@ def _taught(recipe: Recipe, kind: str) -> bool:
     from seesay import scenes
 
     if kind == "patch" and not recipe.model.vision.regions:
-        drawn, things = scenes.PATCH_CLASSES, "patches"
+        boxed = any(source.panels for source in recipe.data.sources)
+        drawn, things = scenes.PANEL_CLASSES if boxed else scenes.PATCH_CLASSES, "patches"
     else:
         drawn, things = scenes.OBJECT_CLASSES, "objects"
     classes = getattr(recipe.model, f"{kind}_classes")
@@ -262,7 +263,8 @@ def learn_text(
             world = scenes.World(seed=recipe.train.seed, language=source.language)
             for index in range(SCENES_READ if drawn is None else drawn):
                 if source.panels:
-                    texts += _texts(scenes.judged(world, index, statements=8, height=16))
+                    boxed = scenes.judged(world, index, statements=8, captions=1, height=16)
+                    texts += _texts(boxed)
                     continue
                 texts += _texts(
                     scenes.examples(world, index, questions=8, captions=2, resolution=16)
