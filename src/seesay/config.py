@@ -232,6 +232,8 @@ class SourceConfig:
     bind: Share = 0.0
     # Of `scenes`: pictures of so many boxes side by side, and statements true or false of them.
     panels: Annotated[int, Field(ge=0, le=9)] = 0
+    # Of `scenes`: grids of so many cells across and down, and questions from cell to cell.
+    grid: Annotated[int, Field(ge=0, le=9)] = 0
     # Captions to hold against pictures, and the same with a word changed, which makes them false.
     claims: Count = 1
     wrong: Count = 0
@@ -242,17 +244,26 @@ class SourceConfig:
         _rises(self.shots, "shots")
         if self.bind and not (self.path == "scenes" and self.shots[1]):
             raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
-        if self.panels and (self.path != "scenes" or self.told or self.shots[1]):
-            raise ValueError(f"panels is {self.panels}: boxes are only drawn, as scenes that are "
-                             "neither told nor shots")  # fmt: skip
-        if self.panels and self.language != "en":
-            raise ValueError(f"panels is {self.panels}: what is said of boxes is said in English")
+        self._check_other_worlds()
         if self.limit is not None and self.path == "scenes":
             raise ValueError(f"limit is {self.limit}: scenes are drawn without end")
         if self.told and (self.path != "scenes" or self.pictures):
             raise ValueError("told is true: only scenes are told, and in place of their pictures "
                              "(pictures = false)")  # fmt: skip
         return self
+
+    def _check_other_worlds(self) -> None:
+        """See that grids, and boxes side by side, are drawn as they can be."""
+        for name in ("panels", "grid"):
+            if not (count := getattr(self, name)):
+                continue
+            if self.path != "scenes" or self.told or self.shots[1]:
+                raise ValueError(f"{name} is {count}: they are only drawn, as scenes that are "
+                                 "neither told nor shots")  # fmt: skip
+            if self.language != "en":
+                raise ValueError(f"{name} is {count}: what is said of them is said in English")
+        if self.panels and self.grid:
+            raise ValueError(f"panels is {self.panels} and grid is {self.grid}: give each a source")
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)

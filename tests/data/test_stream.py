@@ -117,6 +117,11 @@ def test_boxes_side_by_side_are_a_source():
     assert len(row.documents) == 1 + len(others) > 1 and row.origin == "scenes:panels:train:0:4"
     alone = drawn(source, fit=fit).row(4, StageConfig(until=1.0, questions=0, grey=1.0))
     assert not alone.documents and (alone.pictures[..., 0] == alone.pictures[..., 1]).all()
+    cells = drawn(SourceConfig(grid=3, questions=3), fit=replace(FIT, size=(48, 48))).row(4, None)
+    (first, *_) = scenes.asked(WORLD, 4, questions=3, captions=1, height=48)
+    np.testing.assert_array_equal(cells.pictures[0], first.images[0])
+    with pytest.raises(RecipeError, match="pictures of 3² cells have no captions"):
+        drawn(SourceConfig(grid=3), fit=replace(fit, claimed=True))
     with pytest.raises(RecipeError, match="pictures of 3 boxes have no captions"):
         drawn(source, fit=replace(fit, claimed=True))
 

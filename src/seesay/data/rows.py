@@ -43,11 +43,12 @@ class SceneRows:
     def __init__(self, config: SourceConfig, *, text: Text, fit: Fit, seed: int) -> None:
         from seesay.scenes import panels
 
-        if config.panels and fit.claimed:
+        if (config.panels or config.grid) and fit.claimed:
+            drawn = f"{config.panels} boxes" if config.panels else f"{config.grid}² cells"
             raise RecipeError(
-                f"pictures of {config.panels} boxes have no captions to hold against them",
+                f"pictures of {drawn} have no captions to hold against them",
                 where="data.sources",
-                fix="set panels to 0, or leave 'contrastive' and 'matching' out of the objectives",
+                fix="draw others, or leave 'contrastive' and 'matching' out of the objectives",
             )
         self.config, self.text, self.fit, self.seed = config, text, fit, seed
         # Drawn pictures are all of one size, and square unless they are of boxes side by side.
@@ -90,16 +91,12 @@ class SceneRows:
         """What is said of one picture."""
         from seesay import scenes
 
+        how = {"captions": rules.captions, "kinds": rules.kinds, "height": self.side}
         if rules.panels:
-            return scenes.judged(
-                world,
-                index,
-                boxes=rules.panels,
-                statements=rules.questions,
-                captions=rules.captions,
-                kinds=rules.kinds,
-                height=self.side,
-            )
+            how |= {"boxes": rules.panels, "statements": rules.questions}
+            return scenes.judged(world, index, **how)
+        if rules.grid:
+            return scenes.asked(world, index, side=rules.grid, questions=rules.questions, **how)
         return scenes.examples(
             world,
             index,
@@ -114,10 +111,8 @@ class SceneRows:
         """A picture without a word."""
         from seesay import scenes
 
-        if self.config.panels:
-            return scenes.judged(
-                world, index, boxes=self.config.panels, statements=0, height=self.side
-            )[0]
+        if self.config.panels or self.config.grid:
+            return self._drawn(world, index, replace(self.config, questions=0, captions=0))[0]
         return scenes.picture(world, index, resolution=self.side)
 
     def _claims(self, world: Any, index: int, rules: SourceConfig) -> dict[str, tuple]:

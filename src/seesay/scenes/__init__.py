@@ -5,11 +5,12 @@ caption with a wrong one, `claims` are captions true and false; `picture` is the
 `classes` say what the one thing in a picture is, `things` what every one is, `patches` what is in
 each cell of a grid over it, `about` what the objects are that a question is about; `bound` asks for
 a made-up name, which the examples before it tell, `named` for one that others like it tell;
-`judged` says what is true or false of boxes side by side;
+`judged` says what is true or false of boxes side by side, `asked` what is where in a grid;
 `regions` are boxes around all there is, and `told` has all there is in words instead of the
 picture; `export` writes folders; `render.masks` and `render.boxes` show where.
 """
 
+from seesay.scenes.grid import asked
 from seesay.scenes.labels import (
     MOST_ABOUT,
     OBJECT_CLASSES,
@@ -34,6 +35,7 @@ __all__ = [
     "Scene",
     "World",
     "about",
+    "asked",
     "bound",
     "claims",
     "classes",

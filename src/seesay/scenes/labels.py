@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seesay.scenes.grid import Grid
 from seesay.scenes.panels import GAP, SIDE, Item, Panels
 from seesay.scenes.world import COLOURS, PLACES, SHAPES, SIZES, SPAN, TEXTURES, Object, Scene
 
@@ -22,7 +23,7 @@ OBJECT_CLASSES = (len(SHAPES), len(COLOURS), len(SIZES), len(TEXTURES), len(PLAC
 MOST_ABOUT = 2
 
 
-def patches(scene: Scene | Panels, grid: tuple[int, int]) -> np.ndarray:
+def patches(scene: Scene | Panels | Grid, grid: tuple[int, int]) -> np.ndarray:
     """Classes (A, P), int64, of the front-most object that reaches each cell's middle.
 
     An object reaches as far as the circle around it, one in a box as far as the square. Where there
@@ -31,6 +32,8 @@ def patches(scene: Scene | Panels, grid: tuple[int, int]) -> np.ndarray:
     rows, columns = grid
     if isinstance(scene, Panels):
         return _boxed(scene, rows, columns)
+    if isinstance(scene, Grid):
+        return _gridded(scene, rows, columns)
     y_R1 = ((np.arange(rows) + 0.5) * SPAN / rows)[:, None]
     x_1C = ((np.arange(columns) + 0.5) * SPAN / columns)[None, :]
     made = np.full((len(PATCH_CLASSES), rows, columns), -1, np.int64)
@@ -59,19 +62,36 @@ def _boxed(panels: Panels, rows: int, columns: int) -> np.ndarray:
     return made.reshape(len(PATCH_CLASSES), rows * columns)
 
 
+def _gridded(grid: Grid, rows: int, columns: int) -> np.ndarray:
+    made = np.full((len(PATCH_CLASSES), rows, columns), -1, np.int64)
+    made[0], made[-1], side = len(SHAPES), 0, len(grid.cells)
+    y_R, x_C = (np.arange(n) * side / n + side / n / 2 for n in (rows, columns))
+    for i, row in enumerate(grid.cells):
+        for j, thing in enumerate(row):
+            if thing is None:
+                continue
+            kinds = SHAPES.index(thing.shape), COLOURS.index(thing.colour), -1, -1
+            inside = (abs(y_R - i - 0.5) <= thing.size / 2)[:, None]
+            inside = inside & (abs(x_C - j - 0.5) <= thing.size / 2)[None, :]
+            made[:-1, inside] = np.array(kinds)[:, None]
+            middle = int((i + 0.5) * rows / side), int((j + 0.5) * columns / side)
+            made[:, middle[0], middle[1]] = (*kinds, 1)
+    return made.reshape(len(PATCH_CLASSES), rows * columns)
+
+
 def _kinds(item: Item) -> tuple[int, int, int, int]:
     """Classes of a thing in a box, all but of its texture."""
     colours, sizes = (*COLOURS, "black"), (*SIZES, "medium")
     return SHAPES.index(item.shape), colours.index(item.colour), sizes.index(item.size), -1
 
 
-def about(scene: Scene | Panels, objects: Sequence[int]) -> np.ndarray:
+def about(scene: Scene | Panels | Grid, objects: Sequence[int]) -> np.ndarray:
     """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none.
 
-    What is said of panels is about no single one.
+    What is said of panels and of grids is about no single one.
     """
     made = np.full((len(OBJECT_CLASSES), MOST_ABOUT), -1, np.int64)
-    if isinstance(scene, Panels):
+    if isinstance(scene, (Panels, Grid)):
         return made
     wanted = list(objects[:MOST_ABOUT])
     made[:, : len(wanted)] = things(scene)[:, wanted]

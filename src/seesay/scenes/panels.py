@@ -149,14 +149,14 @@ def picture(panels: Panels, height: int = SIDE) -> np.ndarray:
 def _paint(box_HHC: np.ndarray, item: Item) -> None:
     scale = len(box_HHC) / SIDE
     left, top = round(item.x * scale), round(item.y * scale)
-    covered = _coverage(item.shape, max(1, round((item.x + item.length) * scale) - left))
+    covered = coverage(item.shape, max(1, round((item.x + item.length) * scale) - left))
     part = box_HHC[top : top + len(covered), left : left + len(covered)]
     covered = covered[: part.shape[0], : part.shape[1], None]
     part[:] = np.round(part * (1 - covered) + np.array(RGB[item.colour]) * covered)
 
 
 @lru_cache(maxsize=1024)
-def _coverage(shape: str, length: int) -> np.ndarray:
+def coverage(shape: str, length: int) -> np.ndarray:
     """How much of each pixel of the square around it a shape covers."""
     at = (np.arange(length * _SAMPLES) + 0.5) / (length * _SAMPLES) * 2 - 1
     x, y = at[None], at[:, None]

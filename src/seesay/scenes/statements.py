@@ -65,16 +65,17 @@ def judged(
         return [whole]
     tried = (statement(made, rng, kinds=kinds) for _ in range(statements))
     return [
-        *(replace(whole, turns=_turns(WHAT, listed(made))) for _ in range(captions)),
+        *(replace(whole, turns=turns(WHAT, listed(made))) for _ in range(captions)),
         *(
-            replace(whole, task="vqa", turns=_turns(text, str(truth).lower()), options=TRUTH,
+            replace(whole, task="vqa", turns=turns(text, str(truth).lower()), options=TRUTH,
                     labels={"kind": kind, "boxes": "towers" if made.towers else "strewn"})
             for kind, text, truth in filter(None, tried)
         ),
     ]  # fmt: skip
 
 
-def _turns(asked: str, answer: str) -> tuple[Turn, Turn]:
+def turns(asked: str, answer: str) -> tuple[Turn, Turn]:
+    """A question and its answer."""
     return Turn("user", asked), Turn("assistant", answer)
 
 

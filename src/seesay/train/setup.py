@@ -262,9 +262,11 @@ def learn_text(
 
             world = scenes.World(seed=recipe.train.seed, language=source.language)
             for index in range(SCENES_READ if drawn is None else drawn):
-                if source.panels:
-                    boxed = scenes.judged(world, index, statements=8, captions=1, height=16)
-                    texts += _texts(boxed)
+                if source.panels or source.grid:
+                    draw, asked = scenes.asked, {"questions": 8}
+                    if source.panels:
+                        draw, asked = scenes.judged, {"statements": 8}
+                    texts += _texts(draw(world, index, captions=1, height=16, **asked))
                     continue
                 texts += _texts(
                     scenes.examples(world, index, questions=8, captions=2, resolution=16)
