@@ -1,6 +1,7 @@
 """Boxes side by side: what is drawn is what is said, and every statement is as true as it says."""
 
 import itertools
+import re
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -12,7 +13,7 @@ from seesay.errors import SeesayError
 from seesay.scenes import panels
 from seesay.scenes.labels import patches
 from seesay.scenes.statements import FORMS, USUAL, judged
-from seesay.scenes.world import COLOURS, SHAPES, World
+from seesay.scenes.world import COLOURS, SHAPES, SIZES, World
 
 WORLD = World(seed=3)
 
@@ -139,3 +140,17 @@ def test_labels_of_patches():
     assert (grid[2, :2, 19:21] == 2).all() and scenes.PANEL_CLASSES == (9, 9, 3, 3, 2)
     assert (grid[0] == nothing).sum() == 250 - 9 - 4 and grid[4].sum() == 2 and grid[4, 8, 1] == 1
     assert (scenes.about(scene, ()) == -1).all()
+    black, medium = len(COLOURS), len(SIZES)
+    first = (circle, COLOURS.index("blue"), 1, -1, 6)  # left, at the bottom
+    second = (square, black, medium, -1, 1)  # the middle box, at the top
+    assert scenes.about(scene, (1, 0)).T.tolist() == [list(second), list(first)]
+
+
+def test_what_statements_are_about():
+    for example in made(60, statements=3, kinds={"exist": 1.0}):
+        items = example.scene.items
+        found = re.search("(yellow|black|blue)? ?(circle|square|triangle)?", example.question[11:])
+        for i in example.objects:
+            assert items[i].colour == (found[1] or items[i].colour)
+            assert items[i].shape == (found[2] or items[i].shape)
+        assert bool(example.objects) == (example.answer == "true")

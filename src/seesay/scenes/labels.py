@@ -19,6 +19,7 @@ PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(SIZES), len(TEXTURES), 2)
 # Where boxes are drawn too, black is one colour more, and medium one size.
 PANEL_CLASSES = (len(SHAPES) + 1, len(COLOURS) + 1, len(SIZES) + 1, len(TEXTURES), 2)
 OBJECT_CLASSES = (len(SHAPES), len(COLOURS), len(SIZES), len(TEXTURES), len(PLACES))
+PANEL_OBJECTS = (len(SHAPES), len(COLOURS) + 1, len(SIZES) + 1, len(TEXTURES), len(PLACES))
 # Questions are about so many objects at most.
 MOST_ABOUT = 2
 
@@ -88,14 +89,24 @@ def _kinds(item: Item) -> tuple[int, int, int, int]:
 def about(scene: Scene | Panels | Grid, objects: Sequence[int]) -> np.ndarray:
     """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none.
 
-    What is said of panels and of grids is about no single one.
+    Of things in boxes, their place is the box and its third from the top. Of grids nothing is told.
     """
     made = np.full((len(OBJECT_CLASSES), MOST_ABOUT), -1, np.int64)
-    if isinstance(scene, (Panels, Grid)):
+    if isinstance(scene, Grid):
         return made
     wanted = list(objects[:MOST_ABOUT])
-    made[:, : len(wanted)] = things(scene)[:, wanted]
+    known = _boxed_things(scene) if isinstance(scene, Panels) else things(scene)
+    made[:, : len(wanted)] = known[:, wanted]
     return made
+
+
+def _boxed_things(panels: Panels) -> np.ndarray:
+    rows = [
+        (*_kinds(item), min(place, 2) + 3 * ((2 * item.y + item.length) * 3 // (2 * SIDE)))
+        for place, box in enumerate(panels.boxes)
+        for item in box
+    ]
+    return np.array(rows, np.int64).reshape(-1, len(OBJECT_CLASSES)).T
 
 
 def things(scene: Scene) -> np.ndarray:

@@ -27,10 +27,11 @@ Box = tuple[Item, ...]
 
 
 class Said(NamedTuple):
-    """A sentence, and of which pictures it is true."""
+    """A sentence, of which pictures it is true, and which things it is about, if that is known."""
 
     text: str
     test: Callable[[Panels], bool]
+    about: Holds | None = None
 
 
 class Count(NamedTuple):
@@ -68,8 +69,9 @@ def judged(
         *(replace(whole, turns=turns(WHAT, listed(made))) for _ in range(captions)),
         *(
             replace(whole, task="vqa", turns=turns(text, str(truth).lower()), options=TRUTH,
-                    labels={"kind": kind, "boxes": "towers" if made.towers else "strewn"})
-            for kind, text, truth in filter(None, tried)
+                    labels={"kind": kind, "boxes": "towers" if made.towers else "strewn"},
+                    objects=about)
+            for kind, text, truth, about in filter(None, tried)
         ),
     ]  # fmt: skip
 
@@ -92,8 +94,9 @@ def listed(panels: Panels) -> str:
 
 def statement(
     panels: Panels, rng: Random, *, kinds: Mapping[str, float] | None = None
-) -> tuple[str, str, bool] | None:
-    """The kind of a sentence about a picture, itself, and its truth; None where none was found.
+) -> tuple[str, str, bool, tuple[int, ...]] | None:
+    """The kind of a sentence about a picture, itself, its truth, and which things of the picture it
+    is about; None where none was found.
 
     It is true of the picture and false of another like it, or the other way. `kinds` weighs the
     forms of it; None: as people have said.
@@ -110,7 +113,9 @@ def statement(
     for name in rng.choices(names, weights, k=_TRIES):
         said = forms[name](speaker)
         if said.test(panels) is truth and said.test(other) is not truth:
-            return name, speaker.written(said.text), truth
+            holds, items = said.about, panels.items
+            about = tuple(i for i, item in enumerate(items) if holds and holds(item))
+            return name, speaker.written(said.text), truth, about
     return None
 
 
@@ -256,14 +261,14 @@ def _above(box: Box) -> set[tuple[str, str]]:
 def _exist(speak: Speaker) -> Said:
     """There is a blue square."""
     words, holds = speak.thing(False, where=0.2)
-    return Said(f"There is a {words}", lambda p: any(map(holds, p.items)))
+    return Said(f"There is a {words}", lambda p: any(map(holds, p.items)), holds)
 
 
 def _counted(speak: Speaker) -> Said:
     """There are exactly two yellow squares."""
     count = speak.count(6)
     words, holds = speak.thing(count.many)
-    return Said(speak.there(count, words), lambda p: count.test(sum(map(holds, p.items))))
+    return Said(speak.there(count, words), lambda p: count.test(sum(map(holds, p.items))), holds)
 
 
 def _boxed(speak: Speaker) -> Said:
@@ -281,6 +286,7 @@ def _without(speak: Speaker) -> Said:
     return Said(
         f"There is a box without a {words}",
         lambda p: any(not any(map(holds, box)) for box in p.boxes),
+        holds,
     )
 
 
@@ -319,17 +325,19 @@ def _stood(speak: Speaker) -> Said:
 
 def _block(speak: Speaker) -> Said:
     """There is a yellow block."""
-    colour = speak.pick(COLOURS)
-    return Said(f"There is a {colour} block", lambda p: any(i.colour == colour for i in p.items))
+    holds = _of(colour := speak.pick(COLOURS))
+    return Said(f"There is a {colour} block", lambda p: any(map(holds, p.items)), holds)
+
+
+def _of(colour: str) -> Holds:
+    return lambda item: item.colour == colour
 
 
 def _blocks(speak: Speaker) -> Said:
     """There are 3 yellow blocks."""
     count, colour = speak.count(5), speak.pick(COLOURS)
-    rest = f"{colour} block{'s' if count.many else ''}"
-    return Said(
-        speak.there(count, rest), lambda p: count.test(sum(i.colour == colour for i in p.items))
-    )
+    rest, holds = f"{colour} block{'s' if count.many else ''}", _of(colour)
+    return Said(speak.there(count, rest), lambda p: count.test(sum(map(holds, p.items))), holds)
 
 
 def _towers(speak: Speaker) -> Said:

@@ -123,11 +123,11 @@ def _taught(recipe: Recipe, kind: str) -> bool:
         return False
     from seesay import scenes
 
+    boxed = any(source.panels for source in recipe.data.sources)
     if kind == "patch" and not recipe.model.vision.regions:
-        boxed = any(source.panels for source in recipe.data.sources)
         drawn, things = scenes.PANEL_CLASSES if boxed else scenes.PATCH_CLASSES, "patches"
     else:
-        drawn, things = scenes.OBJECT_CLASSES, "objects"
+        drawn, things = scenes.PANEL_OBJECTS if boxed else scenes.OBJECT_CLASSES, "objects"
     classes = getattr(recipe.model, f"{kind}_classes")
     if classes != drawn:
         raise RecipeError(
