@@ -8,7 +8,7 @@ import pytest
 
 from seesay import scenes
 from seesay.errors import SeesayError
-from seesay.scenes.grid import KINDS, STEPS, Grid, asked, grid, holds, listed, picture
+from seesay.scenes.grid import KINDS, STEPS, Grid, asked, grid, listed, pair, picture
 from seesay.scenes.world import COLOURS, SHAPES, World
 
 WORLD = World(seed=4)
@@ -78,9 +78,9 @@ def test_steps_do_not_leave_the_grid():
     cells = grid(WORLD, 0).cells
     thing = next(thing for row in cells for thing in row if thing)
     edge = Grid(((None, None, None), (None, None, thing), (None, None, None)))
-    assert holds(edge, thing.shape, (), thing.colour)
-    assert not holds(edge, thing.shape, ("left of", "right of"), thing.colour)
-    assert holds(edge, thing.shape, ("right of", "left of"), thing.colour)
+    assert pair(edge, thing.shape, (), thing.colour) == ((1, 2), (1, 2))
+    assert not pair(edge, thing.shape, ("left of", "right of"), thing.colour)
+    assert pair(edge, thing.shape, ("right of", "left of"), thing.colour)
 
 
 def test_pictures_show_what_is_in_the_cells():
@@ -109,6 +109,19 @@ def test_captions_and_labels():
             colour, shape = name.split()
             assert middle.tolist() == [SHAPES.index(shape), COLOURS.index(colour), -1, -1, 1]
     assert not asked(WORLD, 2, questions=0)[0].turns
+
+
+def test_what_questions_are_about():
+    for example in made(60, questions=3):
+        found = FORM.fullmatch(example.question)
+        assert found and bool(example.objects) == (example.answer == "yes")
+        for name, k in zip((found[1], found[3]), example.objects, strict=False):
+            i, j = example.scene.things[k]
+            thing = example.scene.cells[i][j]
+            assert name in (thing.shape, thing.colour)
+            about = scenes.about(example.scene, (k,))[:, 0].tolist()
+            looks = [SHAPES.index(thing.shape), COLOURS.index(thing.colour)]
+            assert about == [*looks, -1, -1, 3 * i + j]
 
 
 def test_unknown_kinds_are_refused():

@@ -31,6 +31,9 @@ _LIGHT, _TINT = (170, 255), 60  # a colour's own channel, and the most of each o
 _TRIES = 40
 
 
+Cell = tuple[int, int]  # its row and its column
+
+
 @dataclass(frozen=True, slots=True)
 class Thing:
     """What is in a cell; `size` as a share of its side, `rgb` as it is drawn."""
@@ -47,14 +50,19 @@ class Grid:
 
     cells: tuple[tuple[Thing | None, ...], ...]
 
-    def where(self, noun: str) -> frozenset[tuple[int, int]]:
-        """The cells (row, column) of what is called so: by its shape, or by its colour."""
-        return frozenset(
+    @property
+    def things(self) -> list[Cell]:
+        """The cells that are not empty."""
+        return [(i, j) for i, row in enumerate(self.cells) for j, thing in enumerate(row) if thing]
+
+    def where(self, noun: str) -> list[Cell]:
+        """The cells of what is called so: by its shape, or by its colour."""
+        return [
             (i, j)
             for i, row in enumerate(self.cells)
             for j, thing in enumerate(row)
             if thing and noun in (thing.shape, thing.colour)
-        )
+        ]
 
 
 def grid(world: World, index: int, *, side: int = 3) -> Grid:
@@ -118,8 +126,8 @@ def asked(
         *(replace(whole, turns=turns(WHAT, listed(made))) for _ in range(captions)),
         *(
             replace(whole, task="vqa", turns=turns(text, YES_NO[truth]), options=YES_NO,
-                    labels={"kind": kind})
-            for kind, text, truth in filter(None, tried)
+                    labels={"kind": kind}, objects=about)
+            for kind, text, truth, about in filter(None, tried)
         ),
     ]  # fmt: skip
 
@@ -135,8 +143,9 @@ def listed(grid: Grid) -> str:
 
 def question(
     grid: Grid, rng: Random, *, kinds: Mapping[str, float] | None = None
-) -> tuple[str, str, bool] | None:
-    """The kind of a question, itself, and whether the answer is yes; None where none was found.
+) -> tuple[str, str, bool, tuple[int, ...]] | None:
+    """The kind of a question, itself, whether the answer is yes, and if so which things it is
+    about, the first named and the last; None where none was found.
 
     It is so of the picture and not of another, or the other way: from the question alone nothing
     can be told.
@@ -146,19 +155,23 @@ def question(
     for name in rng.choices(names, cum_weights=sums, k=_TRIES):
         first, last = (_NOUNS[int(rng.random() * len(_NOUNS))] for _ in range(2))
         steps = [tuple(STEPS)[int(rng.random() * 4)] for _ in range(tuple(KINDS).index(name))]
-        if holds(grid, first, steps, last) is truth and holds(other, first, steps, last) != truth:
-            return name, _text(first, steps, last), truth
+        found = pair(grid, first, steps, last)
+        if bool(found) is truth and bool(pair(other, first, steps, last)) is not truth:
+            about = tuple(grid.things.index(cell) for cell in found or ())
+            return name, _text(first, steps, last), truth, about
     return None
 
 
-def holds(grid: Grid, first: str, steps: Sequence[str], last: str) -> bool:
-    """Whether there is the first thing so many steps from the last."""
-    found = grid.where(last)
-    for step in reversed(steps):
-        down, right = STEPS[step]
-        found = frozenset((i + down, j + right) for i, j in found if 0 <= i + down < len(grid.cells)
-                          and 0 <= j + right < len(grid.cells))  # fmt: skip
-    return bool(found & grid.where(first))
+def pair(grid: Grid, first: str, steps: Sequence[str], last: str) -> tuple[Cell, Cell] | None:
+    """A cell of the first that lies so many steps from one of the last, and that; None: none."""
+    firsts = grid.where(first)
+    for start in grid.where(last):
+        way = [start]
+        for step in reversed(steps):
+            way.append((way[-1][0] + STEPS[step][0], way[-1][1] + STEPS[step][1]))
+        if way[-1] in firsts and all(0 <= k < len(grid.cells) for cell in way for k in cell):
+            return way[-1], start
+    return None
 
 
 def _text(first: str, steps: Sequence[str], last: str) -> str:

@@ -5,11 +5,12 @@ Shapes: A attributes (shape, colour, size, texture; of objects also place), P ce
 by row, O objects.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from seesay.scenes.grid import Grid
+from seesay.scenes.grid import Grid, Thing
 from seesay.scenes.panels import GAP, SIDE, Item, Panels
 from seesay.scenes.world import COLOURS, PLACES, SHAPES, SIZES, SPAN, TEXTURES, Object, Scene
 
@@ -71,7 +72,7 @@ def _gridded(grid: Grid, rows: int, columns: int) -> np.ndarray:
         for j, thing in enumerate(row):
             if thing is None:
                 continue
-            kinds = SHAPES.index(thing.shape), COLOURS.index(thing.colour), -1, -1
+            kinds = _looks(thing)
             inside = (abs(y_R - i - 0.5) <= thing.size / 2)[:, None]
             inside = inside & (abs(x_C - j - 0.5) <= thing.size / 2)[None, :]
             made[:-1, inside] = np.array(kinds)[:, None]
@@ -89,14 +90,12 @@ def _kinds(item: Item) -> tuple[int, int, int, int]:
 def about(scene: Scene | Panels | Grid, objects: Sequence[int]) -> np.ndarray:
     """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none.
 
-    Of things in boxes, their place is the box and its third from the top. Of grids nothing is told.
+    Of things in boxes, their place is the box and its third from the top.
     """
     made = np.full((len(OBJECT_CLASSES), MOST_ABOUT), -1, np.int64)
-    if isinstance(scene, Grid):
-        return made
     wanted = list(objects[:MOST_ABOUT])
-    known = _boxed_things(scene) if isinstance(scene, Panels) else things(scene)
-    made[:, : len(wanted)] = known[:, wanted]
+    if wanted:
+        made[:, : len(wanted)] = _THINGS[type(scene)](scene)[:, wanted]
     return made
 
 
@@ -113,6 +112,27 @@ def things(scene: Scene) -> np.ndarray:
     """Classes (A, O), int64, of every object, in the scene's order."""
     rows = [(*_classes(thing), PLACES.index(thing.place)) for thing in scene.objects]
     return np.array(rows, np.int64).reshape(-1, len(OBJECT_CLASSES)).T
+
+
+def _gridded_things(grid: Grid) -> np.ndarray:
+    side, rows = len(grid.cells), []
+    for i, j in grid.things:
+        place = (2 * i + 1) * 3 // (2 * side) * 3 + (2 * j + 1) * 3 // (2 * side)
+        rows.append((*_looks(grid.cells[i][j]), place))
+    return np.array(rows, np.int64).reshape(-1, len(OBJECT_CLASSES)).T
+
+
+_THINGS: dict[type, Callable[[Any], np.ndarray]] = {
+    Scene: things,
+    Panels: _boxed_things,
+    Grid: _gridded_things,
+}
+
+
+def _looks(thing: Thing | None) -> tuple[int, int, int, int]:
+    """Classes of what is in a cell: its shape and its colour."""
+    assert thing is not None
+    return SHAPES.index(thing.shape), COLOURS.index(thing.colour), -1, -1
 
 
 def _classes(thing: Object) -> tuple[int, int, int, int]:
