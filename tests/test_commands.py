@@ -315,6 +315,9 @@ def test_eval_writes_a_report_and_changes_nothing_else(trained, folder, seesay, 
 def test_eval_on_drawn_pictures(trained, seesay):
     made = one_object(seesay("eval", trained, "--data", "scenes", "--limit", 20, "--json"))
     assert {"answers", "captions"} <= made["scores"].keys()
+    boxed = one_object(seesay("eval", trained, "--data", "scenes:panels", "--limit", 9, "--json"))
+    assert boxed["scores"].keys() == {"answers"} and boxed["scores"]["answers"]["n"] == 9
+    assert {"boxes=towers", "boxes=strewn"} & boxed["slices"].keys()
 
 
 def test_eval_asks_for_boxes_of_drawn_things(trained, seesay):

@@ -230,6 +230,10 @@ class SourceConfig:
     shots: tuple[Count, Count] = (0, 0)
     # Of `scenes` with shots, the share of rows whose answers are names made up for that row.
     bind: Share = 0.0
+    # Of `scenes`: pictures of so many boxes side by side, and statements true or false of them.
+    panels: Annotated[int, Field(ge=0, le=9)] = 0
+    # Of `scenes`: grids of so many cells across and down, and questions from cell to cell.
+    grid: Annotated[int, Field(ge=0, le=9)] = 0
     # Captions to hold against pictures, and the same with a word changed, which makes them false.
     claims: Count = 1
     wrong: Count = 0
@@ -240,12 +244,26 @@ class SourceConfig:
         _rises(self.shots, "shots")
         if self.bind and not (self.path == "scenes" and self.shots[1]):
             raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
+        self._check_other_worlds()
         if self.limit is not None and self.path == "scenes":
             raise ValueError(f"limit is {self.limit}: scenes are drawn without end")
         if self.told and (self.path != "scenes" or self.pictures):
             raise ValueError("told is true: only scenes are told, and in place of their pictures "
                              "(pictures = false)")  # fmt: skip
         return self
+
+    def _check_other_worlds(self) -> None:
+        """See that grids, and boxes side by side, are drawn as they can be."""
+        for name in ("panels", "grid"):
+            if not (count := getattr(self, name)):
+                continue
+            if self.path != "scenes" or self.told or self.shots[1]:
+                raise ValueError(f"{name} is {count}: they are only drawn, as scenes that are "
+                                 "neither told nor shots")  # fmt: skip
+            if self.language != "en":
+                raise ValueError(f"{name} is {count}: what is said of them is said in English")
+        if self.panels and self.grid:
+            raise ValueError(f"panels is {self.panels} and grid is {self.grid}: give each a source")
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)
@@ -306,6 +324,8 @@ class DataConfig:
     jitter: Share = 0.0
     rand_augment: Count = 0
     magnitude: Annotated[int, Field(ge=0, le=10)] = 5
+    # Parts of a picture side by side, as shares of its width: they change places.
+    reorder: tuple[tuple[Share, Share], ...] = ()
     # Of several captions of a picture: all, one a visit, or two joined.
     captions: Literal["all", "one", "joined"] = "all"
     limit_broken: Share = 0.05
@@ -323,6 +343,20 @@ class DataConfig:
         tiles = math.isqrt(self.max_tiles) if isinstance(self.tiles, str) else self.tiles
         return (tiles, tiles) if isinstance(tiles, int) else tiles
 
+    def _check_parts(self) -> None:
+        """See that what changes places can: parts of one width, in pictures shown whole."""
+        ends = [end for part in self.reorder for end in part]
+        if ends != sorted(ends) or len(self.reorder) == 1:
+            raise ValueError(f"reorder is {self.reorder}: give two parts or more, from left to "
+                             "right, as shares of the width")  # fmt: skip
+        widths = [end - start for start, end in self.reorder]
+        if widths and max(widths) - min(widths) > 1e-3:
+            raise ValueError(f"reorder has parts of {min(widths):.3f} and {max(widths):.3f} of the "
+                             "width: only parts alike change places")  # fmt: skip
+        if widths and (self.fit != "stretch" or self.random_crop < 1 or self.turn):
+            raise ValueError("reorder is of pictures shown whole and upright: fit = 'stretch', "
+                             "random_crop = 1, turn = false")  # fmt: skip
+
     @pydantic.model_validator(mode="after")
     def _agree(self):
         endless = any(source.path == "scenes" for source in self.sources)
@@ -334,6 +368,7 @@ class DataConfig:
         if budget and not self.chosen:
             raise ValueError(f"a budget of {budget} picture tokens is kept by choosing tiles, but "
                              f"tiles is {self.tiles}: write 'best' or 'split'")  # fmt: skip
+        self._check_parts()
         _rises([stage.until for stage in self.stages], "until of the stages")
         for number, stage in enumerate(self.stages):
             if stage.weights is None:

@@ -42,6 +42,41 @@ def test_flipping_mirrors_about_half_of_the_rows():
     assert 70 < sum(mirrored) < 130
 
 
+THIRDS = ((0.0, 0.25), (0.375, 0.625), (0.75, 1.0))
+
+
+def test_parts_change_places():
+    """All six orders, each as often; what is between stays."""
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 4, 16, 3), dtype=np.uint8)
+    places, seen = (slice(0, 4), slice(6, 10), slice(12, 16)), Counter()
+    for index in range(600):
+        made = Augment(reorder=THIRDS).drawn(0, index).picture(pixels)
+        order = tuple(
+            next(i for i, part in enumerate(places) if (made[:, :, to] == pixels[:, :, part]).all())
+            for to in places
+        )
+        seen[order] += 1
+        for between in (slice(4, 6), slice(10, 12)):
+            assert (made[:, :, between] == pixels[:, :, between]).all()
+    assert len(seen) == 6 and min(seen.values()) > 60
+    assert all(sorted(order) == [0, 1, 2] for order in seen)
+
+
+@pytest.mark.parametrize(("text", "stay"), [
+    ("a box with a circle at the top", False),
+    ("the left box", True),
+    ("the second tower is tall", True),
+    ("左边有圆", True),
+    ("a circle at (1,2),(3,4)", True),
+])  # fmt: skip
+def test_parts_stay_where_an_order_is_told(text, stay):
+    turns = (Turn("user", "is it true?"), Turn("assistant", text))
+    example = Example((SQUARE[0],), turns, Origin("a.csv", 1))
+    change = Augment(reorder=THIRDS).drawn(0, 1)
+    fitted = change.fitting([example], [fixed((6, 6), tile=(6, 6))])
+    assert change.parts and bool(fitted.parts) is not stay
+
+
 def moved(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
     """Each pixel is the one so far up and left of it, or the nearest at the edge."""
     height, width = pixels.shape[1:3]

@@ -105,6 +105,27 @@ MADE = {
 }
 
 
+
+def test_boxes_side_by_side_are_a_source():
+    """Wide pictures as they are drawn, with labels of their patches, and statements of them."""
+    fit = replace(FIT, size=(32, 128), picture_tokens=8, row_tokens=256, patches=(4, 16))
+    source = SourceConfig(panels=3, questions=3, captions=0)
+    row = drawn(source, fit=fit).row(4, None)
+    made, *others = scenes.judged(WORLD, 4, statements=3, height=32)
+    np.testing.assert_array_equal(row.pictures[0], made.images[0])
+    np.testing.assert_array_equal(row.labels[0], scenes.patches(made.scene, (4, 16)))
+    assert len(row.documents) == 1 + len(others) > 1 and row.origin == "scenes:panels:train:0:4"
+    alone = drawn(source, fit=fit).row(4, StageConfig(until=1.0, questions=0, grey=1.0))
+    assert not alone.documents and (alone.pictures[..., 0] == alone.pictures[..., 1]).all()
+    cells = drawn(SourceConfig(grid=3, questions=3), fit=replace(FIT, size=(48, 48))).row(4, None)
+    (first, *_) = scenes.asked(WORLD, 4, questions=3, captions=1, height=48)
+    np.testing.assert_array_equal(cells.pictures[0], first.images[0])
+    with pytest.raises(RecipeError, match="pictures of 3² cells have no captions"):
+        drawn(SourceConfig(grid=3), fit=replace(fit, claimed=True))
+    with pytest.raises(RecipeError, match="pictures of 3 boxes have no captions"):
+        drawn(source, fit=replace(fit, claimed=True))
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_a_step_gives_one_batch_whatever_was_read_before(name):
     forwards, backwards = MADE[name](), MADE[name]()

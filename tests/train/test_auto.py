@@ -133,6 +133,10 @@ def test_drawn_examples_are_of_a_split_and_the_same_again():
 
 
 def test_where_only_made_up_names_are_learned_only_these_are_measured():
+    boxed = auto.drawn(SourceConfig(panels=2), seed=3, count=4)
+    assert {e.labels["boxes"] for e in boxed} <= {"towers", "strewn"} and len(boxed) > 12
+    cells = auto.drawn(SourceConfig(grid=2), seed=3, count=4)
+    assert {e.labels["kind"] for e in cells} <= {"is", "beside", "beyond"} and len(cells) > 12
     named = SourceConfig(shots=(2, 3), bind=1.0)
     assert {e.labels["kind"] for e in auto.drawn(named, seed=3, count=4)} == {"bind"}
     for other in (SourceConfig(shots=(0, 3), bind=1.0), SourceConfig(shots=(2, 3), bind=0.5)):

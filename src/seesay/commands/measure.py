@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 BOXED, BOUND = 200, 1000
 # Examples shown before those, where it is not said how many.
 BOUND_SHOTS = 4
+# Names of drawn data that are neither of things anywhere nor of made-up names.
+OTHER_WORLDS = {
+    "scenes:panels": config.SourceConfig(panels=3),
+    "scenes:grid": config.SourceConfig(grid=3),
+}
 
 
 def command() -> str:
@@ -121,8 +126,9 @@ def examples(
     """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
 
     With a `task`, those that can be asked as it. `scenes:bind` draws things with made-up names that
-    so many `shots` tell, `scenes:named` such as other pictures of it tell. `split` and `resolution`
-    are of drawn pictures. `boxes`: what texts of files say them in.
+    so many `shots` tell, `scenes:named` such as other pictures of it tell, `scenes:panels` boxes
+    side by side, `scenes:grid` cells. `split` and `resolution` are of drawn pictures. `boxes`: what
+    texts of files say them in.
 
     Raises:
         DataError: more than `limit_broken` of the rows, or of the examples, cannot be read; or none
@@ -134,6 +140,9 @@ def examples(
         return _bound(shots, seed=seed, split=split, resolution=resolution)[:limit]
     if data == "scenes:named":
         return _named(seed=seed, split=split, resolution=resolution)[:limit]
+    if data in OTHER_WORLDS:
+        source = OTHER_WORLDS[data]
+        return auto.drawn(source, seed=seed, split=split, resolution=resolution)[:limit]
     from seesay.data import sources, store
     from seesay.train.setup import told_in
 

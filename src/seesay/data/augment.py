@@ -32,13 +32,18 @@ _JITTER = {"brightness": 1.0, "contrast": 1.0, "colour": 1.0, "hue": 0.25}
 _BEND = 4 / 3
 
 
+Part = tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is done to a picture, in this order: mirrored, turned to the left, recoloured, moved,
-    and then operations by name and amount. A part is cut out before all that.
+    """What is done to a picture, in this order: parts changed in places, mirrored, turned to the
+    left, recoloured, moved, and then operations by name and amount. A part is cut out before all
+    that.
 
     channels: which of a picture's is shown as red, as green and as blue. moved: pixels down and
-    right, edges repeated. crop: the part that is shown at all, as shares; None: the whole.
+    right, edges repeated. crop: the part that is shown at all, as shares; None: the whole. parts:
+    of what is shown at each place which one is brought there, each as shares of the width.
     """
 
     mirrored: bool = False
@@ -47,6 +52,7 @@ class Change:
     moved: tuple[int, int] = (0, 0)
     operations: tuple[tuple[str, float], ...] = ()
     crop: Sides | None = None
+    parts: tuple[tuple[Part, Part], ...] = ()
 
     def plan(self, plan: Plan) -> Plan:
         """What becomes of a picture of which a part is shown."""
@@ -58,6 +64,7 @@ class Change:
         """
         if replace(self, crop=None) == Change():
             return pixels
+        pixels = _reordered(pixels, self.parts)
         if self.mirrored:
             pixels = pixels[:, :, ::-1]
         pixels = np.rot90(pixels, self.quarters, axes=(1, 2))
@@ -117,9 +124,9 @@ class Change:
         """As much of it as leaves true what examples on the pictures of these plans say.
 
         A part is not cut out, and nothing is moved aside, where a place or a number is told, or
-        where a box would be cut off.
+        where a box would be cut off; parts keep their places where an order or a box is told.
         """
-        if self.crop is None and self.moved == (0, 0) and not self.operations:
+        if not (self.crop or self.parts or self.operations) and self.moved == (0, 0):
             return self
         said = Says.of(text for example in examples for text in _texts(example))
         sides = [side for example in examples for side in boxes.every(example)]
@@ -127,7 +134,8 @@ class Change:
         told |= {"boxes"} if sides else set()
         kept = tuple(each for each in self.operations if not OPERATIONS[each[0]].spoils & told)
         crop = None if told & {"places", "counts"} else self.crop
-        made = replace(self, operations=kept, crop=crop)
+        parts = () if told & {"orders", "boxes"} else self.parts
+        made = replace(self, operations=kept, crop=crop, parts=parts)
         return made._whole() if sides and made._cuts(sides, plans) else made
 
     def _whole(self) -> "Change":
@@ -159,6 +167,18 @@ def _texts(example: Example) -> Iterable[str]:
     yield from example.options
 
 
+def _reordered(pixels: np.ndarray, parts: Sequence[tuple[Part, Part]]) -> np.ndarray:
+    """Pictures (N, H, W, 3) with other parts at some places."""
+    if not parts:
+        return pixels
+    made, width = pixels.copy(), pixels.shape[2]
+    wide = min(round(end * width) - round(start * width) for _, (start, end) in parts)
+    for (there, _), (here, _) in parts:
+        to, start = round(there * width), round(here * width)
+        made[:, :, to : to + wide] = pixels[:, :, start : start + wide]
+    return made
+
+
 def _moved(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
     if not (down or right):
         return pixels
@@ -175,7 +195,8 @@ class Augment:
     flip: mirrored, half of the time. turn: by any number of quarters. recolour: red, green and
     blue change places. shift: moved by up to so many pixels. random_crop: the least share of its
     area that is shown. jitter: how strongly light, contrast and colours vary, from 0 to 1.
-    rand_augment: how many operations, of a magnitude from 0 to 10.
+    rand_augment: how many operations, of a magnitude from 0 to 10. reorder: parts, as shares of the
+    width, that change places.
     """
 
     flip: bool = False
@@ -186,6 +207,7 @@ class Augment:
     jitter: float = 0.0
     rand_augment: int = 0
     magnitude: int = 5
+    reorder: tuple[Part, ...] = ()
 
     @classmethod
     def of(cls, data: DataConfig) -> "Augment":
@@ -206,7 +228,9 @@ class Augment:
         crop = _part(self.random_crop, random) if self.random_crop < 1 else None
         operations = _jitter(self.jitter, random) if self.jitter else ()
         operations += _operations(self.rand_augment, self.magnitude, random)
-        return Change(mirrored, quarters, channels, (down, right), operations, crop)
+        order = random.permutation(len(self.reorder))
+        parts = tuple((to, self.reorder[i]) for to, i in zip(self.reorder, order, strict=True))
+        return Change(mirrored, quarters, channels, (down, right), operations, crop, parts)
 
     def check(self, examples: Iterable[Example], *, size: tuple[int, int] | None) -> None:
         """Raise DataError where a change would make the text untrue, or the picture not fit.

@@ -68,6 +68,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+REDUCED = "reduced"  # the key of `Image.info` that says whether it came smaller than it is
 _TURNED = (5, 6, 7, 8)  # those that swap width and height
 
 
@@ -89,7 +90,9 @@ def decode(data: bytes, *, where: str, wanted: tuple[int, int] | None = None) ->
         image, orientation = _opened(io.BytesIO(data), where)
         if wanted and isinstance(image, JpegImagePlugin.JpegImageFile):
             width, height = wanted
+            whole = image.size
             image.draft(None, (height, width) if orientation in _TURNED else wanted)
+            image.info[REDUCED] = image.size != whole
         return _upright(_rgb(_loaded(image), where), orientation)
 
 

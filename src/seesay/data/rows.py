@@ -41,10 +41,20 @@ class SceneRows:
     """Rows drawn without end: a picture with its caption and as many questions as fit."""
 
     def __init__(self, config: SourceConfig, *, text: Text, fit: Fit, seed: int) -> None:
+        from seesay.scenes import panels
+
+        if (config.panels or config.grid) and fit.claimed:
+            drawn = f"{config.panels} boxes" if config.panels else f"{config.grid}² cells"
+            raise RecipeError(
+                f"pictures of {drawn} have no captions to hold against them",
+                where="data.sources",
+                fix="draw others, or leave 'contrastive' and 'matching' out of the objectives",
+            )
         self.config, self.text, self.fit, self.seed = config, text, fit, seed
-        # Drawn pictures are square, and all of one size.
-        self.side = max(fit.whole)
-        self.look = Look(fit, (fit.plan((self.side, self.side)),))
+        # Drawn pictures are all of one size, and square unless they are of boxes side by side.
+        self.side = fit.whole[0] if config.panels else max(fit.whole)
+        wide = panels.width(config.panels, self.side) if config.panels else self.side
+        self.look = Look(fit, (fit.plan((self.side, wide)),))
 
     @property
     def plan(self) -> Plan:
@@ -64,19 +74,10 @@ class SceneRows:
         if not self.fit.spoken or (silent and (claimed or self.fit.labelled)):
             # The golden ratio spreads any share evenly over indices.
             grey = stage is not None and index * 0.6180339887498949 % 1 < stage.grey
-            picture = scenes.picture(world, index, resolution=self.side)
-            made = replace(self._row([picture]), **claimed)
+            made = replace(self._row([self._alone(world, index)]), **claimed)
             return greyed(made) if grey else made
         for attempt in range(TRIES):
-            examples = scenes.examples(
-                world,
-                index + (attempt << 40),
-                questions=rules.questions,
-                captions=rules.captions,
-                kinds=rules.kinds,
-                caption_styles=rules.caption_styles,
-                resolution=self.side,
-            )
+            examples = self._drawn(world, index + (attempt << 40), rules)
             if examples:
                 about = self.fit.about and (stage is None or stage.about)
                 return replace(self._row(examples, about=about), **claimed)
@@ -85,6 +86,34 @@ class SceneRows:
             where="data.sources",
             fix="raise captions or objects, or allow more kinds",
         )
+
+    def _drawn(self, world: Any, index: int, rules: SourceConfig) -> Sequence[Example]:
+        """What is said of one picture."""
+        from seesay import scenes
+
+        how = {"captions": rules.captions, "kinds": rules.kinds, "height": self.side}
+        if rules.panels:
+            how |= {"boxes": rules.panels, "statements": rules.questions}
+            return scenes.judged(world, index, **how)
+        if rules.grid:
+            return scenes.asked(world, index, side=rules.grid, questions=rules.questions, **how)
+        return scenes.examples(
+            world,
+            index,
+            questions=rules.questions,
+            captions=rules.captions,
+            kinds=rules.kinds,
+            caption_styles=rules.caption_styles,
+            resolution=self.side,
+        )
+
+    def _alone(self, world: Any, index: int) -> Example:
+        """A picture without a word."""
+        from seesay import scenes
+
+        if self.config.panels or self.config.grid:
+            return self._drawn(world, index, replace(self.config, questions=0, captions=0))[0]
+        return scenes.picture(world, index, resolution=self.side)
 
     def _claims(self, world: Any, index: int, rules: SourceConfig) -> dict[str, tuple]:
         """A row's claims, and whether each is true."""

@@ -29,6 +29,8 @@ MIXED = re.compile(r"\b(orange|purple|violet|pink|brown|teal|turquoise|gold)\b|[
 _ENGLISH = {
     "places": "left|right|above|below|top|bottom|upper|lower|(?:left|right|top|bottom)most|middle|"
     "cent(?:er|re)|corners?|edges?|sides?|under|over|beneath|beside|between",
+    "orders": "(?:left|right)(?:most)?|middle|cent(?:er|re)|beside|between|next to|first|second|"
+    "third|fourth|last",
     "colours": "colou?r(?:s|ed|ful)?|red|green|blue|yellow|cyan|magenta|orange|purple|violet|pink|"
     "brown|teal|turquoise|gold(?:en)?|silver|black|white|gr[ae]y|beige|maroon|navy",
     "counts": r"how many|number of|count(?:s|ed|ing)?|two|three|four|five|six|seven|eight|nine|ten|"
@@ -38,6 +40,7 @@ _ENGLISH = {
 }
 _CHINESE = {
     "places": "[左右上下中]|角落?|旁边?|边缘",
+    "orders": "[左右中]|旁边?|第[一二三四]|最后",
     "colours": "[红绿蓝黄青橙紫粉棕黑白灰]|[金银]色|颜色",
     "counts": "多少|几[个只张条]?|数量|[两三四五六七八九十]",
     "lights": "[亮暗]|阴影|夜|白天",
@@ -52,6 +55,7 @@ class Says:
     """What some texts speak of, which a changed picture may make untrue."""
 
     places: bool = False
+    orders: bool = False
     colours: bool = False
     counts: bool = False
     lights: bool = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import accumulate
+from typing import Any
 
 from seesay.errors import SeesayError, nearest
 from seesay.scenes.asking import Asker, Question
@@ -35,14 +36,16 @@ _TRIES = 12
 _TRIES_OF_KIND = 4  # a kind draws its own form anew before another kind takes its turn
 
 
-def chosen(kinds: Mapping[str, float] | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """The names of kinds with weight, and the running sums of their weights."""
+def chosen(
+    kinds: Mapping[str, float] | None, table: Mapping[str, Any] = KINDS
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The names of kinds of a table with weight, and the running sums of their weights."""
     if kinds is None:
-        kinds = {name: 1.0 for name in KINDS if name not in UNASKED}
+        kinds = {name: 1.0 for name in table if name not in UNASKED}
     for name in kinds:
-        if name not in KINDS:
+        if name not in table:
             raise SeesayError(
-                f"no kind of question {name!r}", where="kinds", fix=nearest(name, tuple(KINDS))
+                f"no kind of question {name!r}", where="kinds", fix=nearest(name, tuple(table))
             )
     names = tuple(name for name, weight in kinds.items() if weight > 0)
     if not names:

@@ -214,13 +214,22 @@ def drawn(
     resolution: int = config.DRAWN,
 ) -> list[Example]:
     """Drawn examples of a split: captions, questions and pairs on `count` pictures, and things
-    with made-up names where these are learned; nothing else where nothing else is.
+    with made-up names where these are learned; nothing else where nothing else is. Of boxes side by
+    side, statements; of grids, questions.
     """
     from seesay import scenes
 
     world = scenes.World(seed=seed, split=split, objects=source.objects, language=source.language)
     made: list[Example] = []
     for index in range(count):
+        if source.panels:
+            boxes = {"boxes": source.panels, "statements": 6, "height": resolution}
+            made += scenes.judged(world, index, **boxes)
+            continue
+        if source.grid:
+            cells = {"side": source.grid, "questions": 6, "height": resolution}
+            made += scenes.asked(world, index, **cells)
+            continue
         if source.bind < 1 or not source.shots[0]:
             made += scenes.examples(world, index, questions=6, captions=1, resolution=resolution)
             made += scenes.matches(world, index, n=2, resolution=resolution)

@@ -130,10 +130,11 @@ def _taught(recipe: Recipe, kind: str) -> bool:
         return False
     from seesay import scenes
 
+    boxed = any(source.panels for source in recipe.data.sources)
     if kind == "patch" and not recipe.model.vision.regions:
-        drawn, things = scenes.PATCH_CLASSES, "patches"
+        drawn, things = scenes.PANEL_CLASSES if boxed else scenes.PATCH_CLASSES, "patches"
     else:
-        drawn, things = scenes.OBJECT_CLASSES, "objects"
+        drawn, things = scenes.PANEL_OBJECTS if boxed else scenes.OBJECT_CLASSES, "objects"
     classes = getattr(recipe.model, f"{kind}_classes")
     if classes != drawn:
         raise RecipeError(
@@ -268,6 +269,12 @@ def learn_text(
 
             world = scenes.World(seed=recipe.train.seed, language=source.language)
             for index in range(SCENES_READ if drawn is None else drawn):
+                if source.panels or source.grid:
+                    draw, asked = scenes.asked, {"questions": 8}
+                    if source.panels:
+                        draw, asked = scenes.judged, {"statements": 8}
+                    texts += _texts(draw(world, index, captions=1, height=16, **asked))
+                    continue
                 texts += _texts(
                     scenes.examples(world, index, questions=8, captions=2, resolution=16)
                 )
