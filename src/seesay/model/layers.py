@@ -122,7 +122,8 @@ class Attention(nn.Module):
         num_heads, num_kv_heads: `num_kv_heads` divides `num_heads`; equal for plain attention.
         context_width: of what is looked at, where that is not the queries' own sequence.
         bias: on the query, key and value projections. `out_bias`: on the output's.
-        head_norm: `rms` or `layer` for normalised queries and keys (QK-norm, arXiv:2302.05442).
+        head_norm: `rms` or `layer` for normalised queries and keys (QK-norm, arXiv:2302.05442);
+            head_epsilon: of these norms.
         rotary: rotary positions, or None.
 
     `prefix`, where fine-tuning puts one in (`adapt`), adds what it finds in learned vectors.
@@ -139,6 +140,7 @@ class Attention(nn.Module):
         bias: bool = False,
         out_bias: bool | None = None,
         head_norm: str | None = None,
+        head_epsilon: float = 1e-6,
         rotary: Rotary | None = None,
     ) -> None:
         super().__init__()
@@ -151,8 +153,10 @@ class Attention(nn.Module):
         self.key = nn.Linear(context, inner_kv, bias=bias)
         self.value = nn.Linear(context, inner_kv, bias=bias)
         self.out = nn.Linear(inner, width, bias=bias if out_bias is None else out_bias)
-        self.query_norm = norm(head_norm, self.head_width) if head_norm else nn.Identity()
-        self.key_norm = norm(head_norm, self.head_width) if head_norm else nn.Identity()
+        self.query_norm, self.key_norm = (
+            norm(head_norm, self.head_width, epsilon=head_epsilon) if head_norm else nn.Identity()
+            for _ in range(2)
+        )
         self.rotary = rotary
         self.prefix: nn.Module | None = None
 
