@@ -1,4 +1,4 @@
-"""Pretrained: models of Hugging Face's types from a local folder, in our parts, without transformers.
+"""Pretrained: Hugging Face's models from a local folder, in our parts and without transformers.
 
 Built on no device, so that nothing is allocated before it is known to fit; then tensor by tensor.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from seesay.errors import CapabilityError, CheckpointError, nearest
+from seesay.errors import CapabilityError, CheckpointError, RecipeError, nearest
 from seesay.model.prefix import Prefix
 from seesay.model.pretrained_config import Settings, code_of, open_config
 from seesay.model.pretrained_names import NAMES, Naming, Pair, left
@@ -119,7 +119,8 @@ def _built(config: Settings) -> nn.Module:
     try:
         with torch.device("meta"):
             return BUILD[config.kind](config)
-    except RuntimeError as error:  # Numbers whose product is no size of a tensor.
+    # Heads that do not divide a width; numbers whose product is no size of a tensor.
+    except (RecipeError, RuntimeError) as error:
         raise CheckpointError(
             f"no model can be built by its numbers: {error}",
             where=config.where,
@@ -159,7 +160,7 @@ def _pairs(module: nn.Module, naming: Naming, weights: Weights) -> list[Pair]:
     missing = [pair.theirs for pair in pairs if pair.theirs not in weights.stored]
     if missing:
         raise CheckpointError(
-            f"{len(missing)} of {len(pairs)} tensors are missing from the weights: {_some(missing)}",
+            f"{len(missing)} of {len(pairs)} tensors are missing: {_some(missing)}",
             where=str(weights.folder),
             fix="config.json and weights are not of one model, or the download is not whole",
         )
@@ -204,8 +205,14 @@ def _left(
     read = {pair.theirs for pair in pairs}
     over = [name for name in weights.stored if name not in read]
     depth = len(module.vision.blocks) if isinstance(module, Prefix) else 0  # type: ignore
-    unknown = [name for name in over if not left(config.kind, name, naming.prefixes, depth=depth)]
-    if unknown and not alone:
+    # Of a side alone, all that stands under its own name must be known, the other side is not.
+    own = naming.prefixes[0] if alone else ""
+    unknown = [
+        name
+        for name in over
+        if name.startswith(own) and not left(config.kind, name, naming.prefixes, depth=depth)
+    ]
+    if unknown:
         raise CheckpointError(
             f"the weights hold {len(unknown)} tensors that a {config.kind} of this config.json has "
             f"no place for: {_some(unknown)}",

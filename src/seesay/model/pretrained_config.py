@@ -62,6 +62,7 @@ _QWEN = {k: v for k, v in _LLAMA.items() if k not in ("attention_bias", "mlp_bia
     "num_key_value_heads": 32,
     "use_sliding_window": False,
 }
+_BLIP_VISION = {k: v for k, v in _VIT.items() if k != "num_channels"} | {"layer_norm_eps": 1e-6}
 _IDEFICS3 = {"image_token_id": 128257, "scale_factor": 2, "tie_word_embeddings": False}
 # What a config.json of a type means where it does not say.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -75,7 +76,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "layer_norm_eps": 1e-6,
         "mlp_ratio": 4,
         "use_swiglu_ffn": False,
-        "layerscale_value": 1.0,
     },
     "clip_text_model": {
         "vocab_size": 49408,
@@ -143,6 +143,40 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "idefics3_vision": _IDEFICS3_VISION,
     "smolvlm": _IDEFICS3,
     "smolvlm_vision": _IDEFICS3_VISION,
+    "blip-2": {"num_query_tokens": 32, "image_token_index": None},
+    "blip_2_vision_model": _BLIP_VISION
+    | {
+        "hidden_size": 1408,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 39,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+    },
+    "blip_2_qformer": {
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "cross_attention_frequency": 2,
+        "encoder_hidden_size": 1408,
+        "use_qformer_text_input": False,
+    },
+    "opt": {
+        "vocab_size": 50272,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "ffn_dim": 3072,
+        "max_position_embeddings": 2048,
+        "num_attention_heads": 12,
+        "activation_function": "relu",
+        "do_layer_norm_before": True,
+        "enable_bias": True,
+        "layer_norm_elementwise_affine": True,
+        "word_embed_proj_dim": None,
+        "tie_word_embeddings": True,
+    },
 }
 # What is built here for one value alone.
 ONLY: dict[str, Any] = {
@@ -155,6 +189,11 @@ ONLY: dict[str, Any] = {
     "projector_hidden_act": "gelu",
     "multimodal_projector_bias": True,
     "position_embedding_type": "absolute",
+    "do_layer_norm_before": True,
+    "_remove_final_layer_norm": False,
+    "enable_bias": True,
+    "layer_norm_elementwise_affine": True,
+    "use_qformer_text_input": False,
 }
 # Types that are known and not read, and what to do.
 REFUSED = {

@@ -131,9 +131,13 @@ _DINO_BLOCK: Rows = {
     "layer_scale2.lambda1": "mlp_scale",
     "mlp.fc1": "mlp.up",
     "mlp.fc2": "mlp.down",
-    "mlp.weights_in": Lies(("mlp.gate", "mlp.up")),
-    "mlp.weights_out": "mlp.down",
 }
+# DINOv2's giant has gated MLPs instead.
+DINO_GATED: Rows = _in(
+    "encoder.layer.{i}",
+    "blocks.{i}",
+    {"mlp.weights_in": Lies(("mlp.gate", "mlp.up")), "mlp.weights_out": "mlp.down"},
+)
 DINO: Rows = {
     **_VIT_EMBEDDINGS,
     **_in("encoder.layer.{i}", "blocks.{i}", _DINO_BLOCK),
@@ -197,15 +201,72 @@ BERT: Rows = {
 }
 
 
+_OPT_BLOCK: Rows = {
+    "self_attn.q_proj": "attention.query",
+    "self_attn.k_proj": "attention.key",
+    "self_attn.v_proj": "attention.value",
+    "self_attn.out_proj": "attention.out",
+    "self_attn_layer_norm": "attention_norm",
+    "final_layer_norm": "mlp_norm",
+    "fc1": "mlp.up",
+    "fc2": "mlp.down",
+}
+OPT: Rows = {
+    "embed_tokens": "embedding",
+    "embed_positions": "positions",
+    **_in("layers.{i}", "blocks.{i}", _OPT_BLOCK),
+    "final_layer_norm": "norm",
+}
+_BLIP_VISION_BLOCK: Rows = {
+    "self_attn.qkv": _qkv(),
+    "self_attn.projection": "attention.out",
+    "layer_norm1": "attention_norm",
+    "layer_norm2": "mlp_norm",
+    "mlp.fc1": "mlp.up",
+    "mlp.fc2": "mlp.down",
+}
+# The vision sides of BLIP and BLIP-2.
+BLIP_VISION: Rows = {
+    "embeddings.class_embedding": Lies(("class_token",), leading=2),
+    "embeddings.position_embedding": Lies(("positions",), leading=1),
+    "embeddings.patch_embedding": "stem.project",
+    **_in("encoder.layers.{i}", "blocks.{i}", _BLIP_VISION_BLOCK),
+    "post_layernorm": "norm",
+}
+_QFORMER_BLOCK: Rows = {
+    "attention.attention.query": "attention.query",
+    "attention.attention.key": "attention.key",
+    "attention.attention.value": "attention.value",
+    "attention.output.dense": "attention.out",
+    "attention.output.LayerNorm": "attention_norm",
+    "crossattention.attention.query": "cross.query",
+    "crossattention.attention.key": "cross.key",
+    "crossattention.attention.value": "cross.value",
+    "crossattention.output.dense": "cross.out",
+    "crossattention.output.LayerNorm": "cross_norm",
+    "intermediate_query.dense": "mlp.up",
+    "output_query.dense": "mlp.down",
+    "output_query.LayerNorm": "mlp_norm",
+}
+QFORMER: Rows = {
+    "query_tokens": Lies(("queries",), leading=1),
+    "qformer.layernorm": "norm",
+    **_in("qformer.encoder.layer.{i}", "blocks.{i}", _QFORMER_BLOCK),
+}
+
+
 class Part(NamedTuple):
     """Rows within a part of ours ("vision."), and where their files have them.
 
     theirs: what stands before their names: first as files are written today, then other forms.
+    having: a tensor of ours without which these rows do not hold. Rows that hold go before those
+        of later parts.
     """
 
     ours: str
     theirs: tuple[str, ...]
     rows: Rows
+    having: str | None = None
 
 
 _SMOLVLM = (
@@ -220,7 +281,10 @@ NAMES: dict[str, tuple[Part, ...]] = {
     "clip_vision_model": (Part("", ("", "vision_model."), CLIP_VISION),),
     "siglip_vision_model": (Part("", ("", "vision_model."), CLIP_VISION),),
     "vit": (Part("", ("", "vit."), VIT),),
-    "dinov2": (Part("", ("", "dinov2."), DINO),),
+    "dinov2": (
+        Part("", ("", "dinov2."), DINO_GATED, having="blocks.0.mlp.gate.weight"),
+        Part("", ("", "dinov2."), DINO),
+    ),
     "clip_text_model": (Part("", ("", "text_model."), CLIP_TEXT),),
     "siglip_text_model": (Part("", ("", "text_model."), CLIP_TEXT),),
     "llama": _LLAMA_LIKE,
@@ -271,6 +335,19 @@ NAMES: dict[str, tuple[Part, ...]] = {
     ),
     "idefics3": _SMOLVLM,
     "smolvlm": _SMOLVLM,
+    "blip-2": (
+        Part("vision.", ("vision_model.",), BLIP_VISION),
+        Part("connector.qformer.", ("",), QFORMER),
+        Part("connector.", ("",), {"language_projection": "project"}),
+        Part(
+            "text.",
+            ("language_model.model.",),
+            LLAMA,
+            having="text.blocks.0.mlp.gate.weight",
+        ),
+        Part("text.", ("language_model.model.decoder.",), OPT),
+        Part("text.", ("language_model.",), HEAD),
+    ),
 }
 # Tensors that a model's files may hold and ours has no use for: buffers that are made anew, and
 # heads of other tasks. They are named in the report. A `layer` is one from the first on that is not
@@ -329,25 +406,32 @@ class Naming:
         Raises:
             KeyError: the table has no row for one of ours.
         """
-        there = set(theirs)
+        there, ours = set(theirs), list(ours)
+        parts = [
+            (part, prefix)
+            for part, prefix in zip(self.parts, self.prefixes, strict=True)
+            if part.having is None or part.having in ours
+        ]
         found: dict[str, Pair] = {}
         for name in ours:
-            pair = next(self._rows_of(name), None)
+            pair = next(_rows_of(name, parts), None)
             if pair is None:
                 raise KeyError(name)
             spelled = _spelled(pair.theirs, there)
             found[spelled] = pair._replace(theirs=spelled)
         return list(found.values())
 
-    def _rows_of(self, name: str) -> Iterator[Pair]:
-        for part, prefix in zip(self.parts, self.prefixes, strict=True):
-            if not name.startswith(part.ours):
-                continue
-            for row, lies in part.rows.items():
-                lies = lies if isinstance(lies, Lies) else Lies((lies,))
-                for own in lies.ours:
-                    if match := re.fullmatch(_pattern(own), name[len(part.ours) :]):
-                        yield _pair(part.ours, prefix + row, lies, match)
+
+def _rows_of(name: str, parts: Iterable[tuple[Part, str]]) -> Iterator[Pair]:
+    """What the table says of a tensor of ours."""
+    for part, prefix in parts:
+        if not name.startswith(part.ours):
+            continue
+        for row, lies in part.rows.items():
+            lies = lies if isinstance(lies, Lies) else Lies((lies,))
+            for own in lies.ours:
+                if match := re.fullmatch(_pattern(own), name[len(part.ours) :]):
+                    yield _pair(part.ours, prefix + row, lies, match)
 
 
 def _pattern(name: str) -> str:

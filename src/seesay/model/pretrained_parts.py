@@ -13,12 +13,13 @@ from seesay.model.connectors import Perceptron, PixelShuffle
 from seesay.model.dual import Dual
 from seesay.model.prefix import Prefix
 from seesay.model.pretrained_config import Settings
+from seesay.model.qformer import QFormer, QueryProjection, query_blocks
 from seesay.model.text import Decoder
 from seesay.model.vision import Normalise, PatchStem, Pool, VisionTransformer
 from seesay.model.weights import read_json
 
 HALF = (0.5, 0.5, 0.5)
-# Mean and deviation of pixels where a folder has no preprocessor_config.json: CLIP's own, ImageNet's.
+# Mean and deviation of pixels where a folder does not say: CLIP's own, ImageNet's.
 CLIP_PIXELS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 IMAGENET_PIXELS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PIXELS = {
@@ -253,6 +254,38 @@ def bert(config: Settings) -> Decoder:
     )
 
 
+def opt(config: Settings) -> Decoder:
+    """OPT (arXiv:2205.01068): its positions begin at the third row of their table."""
+    width, vocabulary = config.count("hidden_size"), config.count("vocab_size")
+    if config.count_or("word_embed_proj_dim", width) != width:
+        raise CapabilityError(
+            f"words of {config.get('word_embed_proj_dim')} numbers in a model of {width} wide are "
+            "not built here",
+            where=config.where,
+            fix="take another size of this model",
+        )
+    return Decoder(
+        embedding=nn.Embedding(vocabulary, width),
+        positions=nn.Embedding(config.count("max_position_embeddings") + _OPT_FIRST, width),
+        first=_OPT_FIRST,
+        blocks=blocks.stack(
+            depth=config.depth(),
+            width=width,
+            num_heads=config.count("num_attention_heads"),
+            mlp_inner=config.count("ffn_dim"),
+            activation=config.activation("activation_function"),
+            norms="layer",
+            epsilon=1e-5,
+            bias=True,
+        ),
+        norm=layers.norm("layer", width, epsilon=1e-5),
+        head=(
+            None if config.flag("tie_word_embeddings") else nn.Linear(width, vocabulary, bias=False)
+        ),
+    )
+
+
+_OPT_FIRST = 2
 Sides = dict[str, Callable[..., nn.Module]]
 _CLIP_VISION: Sides = {"clip_vision_model": clip_vision}
 _SIGLIP_VISION: Sides = {"siglip_vision_model": siglip_vision}
@@ -336,10 +369,10 @@ def llava(config: Settings) -> Prefix:
     used = layer if layer >= 0 else depth + 1 + layer
     # "default" leaves out what stands first, "full" nothing: what is left must be the patches.
     usual = "default" if seen.kind == "clip_vision_model" else "full"
-    if config.get("vision_feature_select_strategy") != usual:
+    if (told_way := config.get("vision_feature_select_strategy")) != usual:
         raise CapabilityError(
-            f"vision_feature_select_strategy is {config.get('vision_feature_select_strategy')!r:.80}; "
-            f"of a {seen.kind} '{usual}' is built here",
+            f"vision_feature_select_strategy is {told_way!r:.80}; of a {seen.kind} '{usual}' is "
+            "built here",
             where=config.where,
             fix="take another model, or run this one with transformers",
         )
@@ -362,7 +395,7 @@ def idefics3(config: Settings) -> Prefix:
     assert side.grid is not None
     if side.grid[0] % factor or side.grid[1] % factor:
         raise CheckpointError(
-            f"scale_factor is {factor}, which does not divide {side.grid[0]}×{side.grid[1]} patches",
+            f"scale_factor {factor} does not divide {side.grid[0]}×{side.grid[1]} patches",
             where=config.where,
             fix="mend config.json",
         )
@@ -376,6 +409,62 @@ def idefics3(config: Settings) -> Prefix:
         ),
         text=llama(told, tied=config.flag("tie_word_embeddings")),
         picture_token=_token(config, "image_token_id", told),
+    )
+
+
+def blip_vision(config: Settings) -> VisionTransformer:
+    """The vision side of BLIP and BLIP-2."""
+    return vision_side(config, class_token=True, qkv_bias=config.flag("qkv_bias"))
+
+
+def blip2(config: Settings) -> Prefix:
+    """BLIP-2 (arXiv:2301.12597): queries that read a picture stand before a decoder's words."""
+    kinds = {"blip_2_vision_model": blip_vision}
+    seen = config.part("vision_config", kinds, default="blip_2_vision_model")
+    asking = config.part("qformer_config", {"blip_2_qformer": 0}, default="blip_2_qformer")
+    decoders = {"opt": opt} | _DECODERS
+    told = config.part("text_config", decoders, default="opt")
+    if config.get("image_token_index") is None:
+        raise CapabilityError(
+            "config.json says no image_token_index, so that no word stands for a picture",
+            where=config.where,
+            fix="take the newer files of this model, which do",
+        )
+    return Prefix(
+        vision=blip_vision(seen),
+        connector=QueryProjection(
+            qformer=_qformer(asking, queries=config.count("num_query_tokens"), seen=seen),
+            project=nn.Linear(asking.count("hidden_size"), told.count("hidden_size")),
+        ),
+        text=decoders[told.kind](told),
+        picture_token=_token(config, "image_token_index", told),
+        sees_class=True,
+    )
+
+
+def _qformer(config: Settings, *, queries: int, seen: Settings) -> QFormer:
+    width, epsilon = config.count("hidden_size"), config.number("layer_norm_eps")
+    if config.count("encoder_hidden_size") != seen.count("hidden_size"):
+        raise CheckpointError(
+            f"the Q-Former looks at features of {config.count('encoder_hidden_size')} numbers, the "
+            f"vision side gives {seen.count('hidden_size')}",
+            where=config.where,
+            fix="mend config.json: encoder_hidden_size is the hidden_size of vision_config",
+        )
+    return QFormer(
+        queries=torch.empty(queries, width),
+        norm=layers.norm("layer", width, epsilon=epsilon),
+        blocks=query_blocks(
+            depth=config.depth(),
+            width=width,
+            num_heads=config.count("num_attention_heads"),
+            mlp_inner=config.count("intermediate_size"),
+            vision_width=seen.count("hidden_size"),
+            cross_every=config.count("cross_attention_frequency"),
+            text=False,
+            activation=config.activation(),
+            epsilon=epsilon,
+        ),
     )
 
 
@@ -397,4 +486,5 @@ BUILD: Sides = {
     "llava": llava,
     "idefics3": idefics3,
     "smolvlm": idefics3,
+    "blip-2": blip2,
 }

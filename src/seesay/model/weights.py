@@ -30,7 +30,7 @@ FLOATS = ("F16", "BF16", "F32", "F64")
 _MOST_JSON = 100_000_000
 # So much is read of a file before it is opened anew: what was read of it, and has since been
 # changed into other tensors, is memory until then.
-_REOPEN = 64_000_000
+_REOPEN = 16_000_000
 
 
 class Stored(NamedTuple):

@@ -1,0 +1,375 @@
+"""Models that transformers saved, opened by Seesay, give transformers' numbers."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from seesay.model import layers, pretrained
+from seesay.model.dual import Dual
+from seesay.model.generate import generate
+from seesay.model.prefix import Prefix
+from seesay.model.pretrained_names import NAMES
+from seesay.model.rows import Context, visible
+from seesay.model.text import Decoder
+from seesay.model.vision import VisionTransformer
+from seesay.records import Batch
+
+transformers = pytest.importorskip("transformers")
+hub = pytest.importorskip("hub")
+
+ROWS, LENGTHS = 3, (11, 7, 4)
+CLOSE = dict(atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def opened(folder, name, **options):
+    """Theirs as it was saved, and ours of the same folder."""
+    theirs = hub.saved(folder, name)
+    ours, report = pretrained.load(folder, **options)
+    assert not ours.training and not report.new
+    return theirs, ours, report
+
+
+def pictures(height: int = hub.PIXELS, width: int = hub.PIXELS, count: int = ROWS) -> Tensor:
+    return torch.randint(256, (count, 3, height, width), dtype=torch.uint8)
+
+
+def tokens() -> tuple[Tensor, Tensor]:
+    """Rows of several lengths, and which places are real; the last word of each is the end mark."""
+    real = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
+    words = torch.randint(2, hub.VOCABULARY - 1, real.shape).masked_fill(~real, 0)
+    words[torch.arange(ROWS), torch.tensor(LENGTHS) - 1] = 60
+    return words, real
+
+
+# Names and layouts.
+
+
+@pytest.mark.parametrize("name", hub.MADE)
+def test_the_table_inverted_gives_their_file_again(tmp_path, name):
+    """Every tensor that was read, by its name and bit for bit; the others are in the report."""
+    _, ours, report = opened(tmp_path, name)
+    theirs, ours = load_file(tmp_path / "model.safetensors"), pretrained.export(ours, report.naming)
+    assert not set(ours) & set(report.left)
+    assert set(ours) | set(report.left) == set(theirs)
+    for key, tensor in ours.items():
+        assert torch.equal(tensor, theirs[key]), key
+
+
+@pytest.mark.parametrize("name", hub.MADE)
+def test_an_export_has_the_names_that_files_have_today(tmp_path, name):
+    _, _, report = opened(tmp_path, name)
+    assert report.naming == type(report.naming).of(report.kind)
+
+
+def test_every_type_is_tested():
+    variants = {"dinov2-swiglu", "smollm2", "llama-biased", "blip-2-llama"}
+    assert set(hub.MADE) - variants == set(NAMES)
+
+
+@pytest.mark.parametrize("name", hub.MADE)
+def test_every_weight_is_read_as_it_is_stored(tmp_path, name):
+    """Nothing is left on no device, and all of it can be trained."""
+    _, ours, report = opened(tmp_path, name)
+    assert not any(each.is_meta for each in (*ours.parameters(), *ours.buffers()))
+    assert all(each.requires_grad for each in ours.parameters())
+    assert set(report.loaded) == set(ours.state_dict())
+
+
+# Vision.
+
+
+def clip_features(theirs: nn.Module, ours: VisionTransformer, pixels: Tensor) -> Tensor:
+    """CLIP norms its class token alone; ours all of them."""
+    return ours.norm(theirs(ours.normalise(pixels)).last_hidden_state)
+
+
+def features(theirs: nn.Module, ours: VisionTransformer, pixels: Tensor) -> Tensor:
+    return theirs(ours.normalise(pixels)).last_hidden_state
+
+
+VISION = {
+    "clip_vision_model": clip_features,
+    "siglip_vision_model": features,
+    "vit": features,
+    "dinov2": features,
+    "dinov2-swiglu": features,
+}
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("name", VISION)
+def test_a_vision_side(tmp_path, name, fused):
+    theirs, ours, _ = opened(tmp_path, name)
+    pixels = pictures()
+    with torch.no_grad():
+        expected = VISION[name](theirs, ours, pixels)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(ours(pixels, fused=fused), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["clip_vision_model", "siglip_vision_model", "vit", "dinov2"])
+def test_positions_between_for_other_sizes(tmp_path, name):
+    """DINOv2 always takes other sizes, the others when they are asked to; taller than wide."""
+    theirs, ours, _ = opened(tmp_path, name)
+    pixels = pictures(40, 32)
+    options = {} if name == "dinov2" else {"interpolate_pos_encoding": True}
+    with torch.no_grad():
+        expected = theirs(ours.normalise(pixels), **options).last_hidden_state
+        expected = ours.norm(expected) if name == "clip_vision_model" else expected
+        torch.testing.assert_close(ours(pixels), expected, **CLOSE)
+
+
+def test_pixels_are_brought_to_what_the_folder_says(tmp_path):
+    hub.saved(tmp_path, "clip_vision_model")
+    ours, _ = pretrained.load(tmp_path)
+    torch.testing.assert_close(
+        ours.normalise.mean.flatten(), torch.tensor([0.48145466, 0.4578275, 0.40821073])
+    )
+    processor = transformers.CLIPImageProcessorPil(image_mean=[0.1, 0.2, 0.3], image_std=[0.4] * 3)
+    processor.save_pretrained(tmp_path)
+    ours, _ = pretrained.load(tmp_path)
+    pixels = pictures()
+    expected = processor(
+        list(pixels), do_resize=False, do_center_crop=False, return_tensors="pt"
+    ).pixel_values
+    torch.testing.assert_close(ours.normalise(pixels), expected, **CLOSE)
+
+
+# Text.
+
+
+DECODERS = ("llama", "smollm2", "llama-biased", "qwen2", "qwen3", "gpt2")
+
+
+def causal(real: Tensor) -> dict[str, Tensor]:
+    """Layout of rows of words, padded at the end."""
+    inside = torch.where(real, 1, -1)
+    return {
+        "positions": torch.arange(real.shape[1]).expand(real.shape) * real,
+        "documents": inside,
+        "groups": torch.where(real, 0, -1),
+    }
+
+
+def logits(decoder: Decoder, words: Tensor, real: Tensor, *, fused: bool) -> Tensor:
+    layout = causal(real)
+    positions = layout.pop("positions")
+    bias = layers.mask_bias(visible(**layout), torch.float32)
+    x = decoder(decoder.embed(words), positions=positions, bias=bias, fused=fused)
+    return decoder.logits(x)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder(tmp_path, name, fused):
+    """Logits of rows of several lengths, padding masked."""
+    theirs, ours, _ = opened(tmp_path, name)
+    words, real = tokens()
+    with torch.no_grad():
+        expected = theirs(words, attention_mask=real.long()).logits[real]
+        assert expected.std() > 0.1
+        torch.testing.assert_close(logits(ours, words, real, fused=fused)[real], expected, **CLOSE)
+
+
+def speaker(decoder: Decoder) -> Prefix:
+    """A decoder that is shown no pictures."""
+    return Prefix(
+        vision=nn.Identity(), connector=nn.Identity(), text=decoder, picture_token=-1
+    ).eval()
+
+
+def batch(words: Tensor, real: Tensor, shown: Tensor) -> Batch:
+    return Batch(
+        tokens_BT=words,
+        targets_BT=torch.full_like(words, -1),
+        pictures_NCHW=shown,
+        **{f"{name}_BT": value for name, value in causal(real).items()},
+    )
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder_says_the_same_64_words(tmp_path, name):
+    """Ours for all rows at once, theirs row by row."""
+    theirs, ours, _ = opened(tmp_path, name)
+    words, real = tokens()
+    none = torch.zeros(0, 1, hub.WIDTH)
+    said = generate(speaker(ours), batch(words, real, pictures(count=0)), seen=none, end=-1)
+    for row, length, own in zip(words, LENGTHS, said, strict=True):
+        expected = told_by(theirs, row[None, :length])
+        assert list(own.tokens) == expected and len(expected) == 64
+
+
+def told_by(theirs: nn.Module, words: Tensor, **shown: Tensor) -> list[int]:
+    """The 64 words that theirs goes on with."""
+    settings = transformers.GenerationConfig(max_new_tokens=64, do_sample=False, pad_token_id=0)
+    made = theirs.generate(
+        words, attention_mask=torch.ones_like(words), generation_config=settings, **shown
+    )
+    return made[0, words.shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_bert(tmp_path, fused):
+    """Both ways, padding masked, with and without a second text."""
+    theirs, ours, _ = opened(tmp_path, "bert")
+    words, real = tokens()
+    bias = layers.mask_bias(real[:, None, None], torch.float32)
+    places = torch.arange(words.shape[1]).expand_as(words)
+    for kinds in (None, torch.randint(2, words.shape)):
+        with torch.no_grad():
+            expected = theirs(words, attention_mask=real.long(), token_type_ids=kinds)
+            x = ours.embed(words)
+            found = ours(x, positions=places, bias=bias, kinds=kinds, fused=fused)
+        torch.testing.assert_close(found[real], expected.last_hidden_state[real], **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["clip_text_model", "siglip_text_model"])
+def test_the_text_side_of_two_towers(tmp_path, name):
+    theirs, ours, _ = opened(tmp_path, name)
+    words, _ = tokens()
+    one = torch.ones_like(words)
+    allowed = visible(one, one) if name == "clip_text_model" else torch.ones(1, 1, 1, 1).bool()
+    places = torch.arange(words.shape[1]).expand_as(words)
+    with torch.no_grad():
+        bias = layers.mask_bias(allowed, torch.float32)
+        found = ours(ours.embed(words), positions=places, bias=bias)
+        torch.testing.assert_close(found, theirs(words).last_hidden_state, **CLOSE)
+
+
+# Whole models.
+
+
+def scores(ours: Dual, pixels: Tensor, words: Tensor, real: Tensor, *, fused: bool) -> Tensor:
+    seen = ours.look(pixels, fused=fused)
+    context = Context.of(seen, torch.arange(len(seen)), rows=len(seen))
+    return ours.similarity(ours.embed_pictures(context), ours.embed_texts(words, real, fused=fused))
+
+
+@pytest.mark.parametrize("scale", [1.0, 6.0])
+@pytest.mark.parametrize("fused", [False, True])
+def test_clip(tmp_path, fused, scale):
+    """Scores of all pictures with all texts; a scale beyond exp(4.6) is not cut."""
+    theirs = hub.model("clip")
+    with torch.no_grad():
+        theirs.logit_scale.fill_(scale)
+    theirs.save_pretrained(tmp_path)
+    ours, _ = pretrained.load(tmp_path)
+    words, real = tokens()
+    pixels = pictures(count=2)
+    with torch.no_grad():
+        expected = theirs(
+            input_ids=words,
+            attention_mask=real.long(),
+            pixel_values=ours.vision.normalise(pixels),
+        ).logits_per_image
+        found = scores(ours, pixels, words, real, fused=fused)
+    torch.testing.assert_close(found, expected, atol=1e-5 * 2.72**scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_siglip(tmp_path, fused):
+    """It reads its padding too, as it was trained; ours is given texts of their own lengths."""
+    theirs, ours, _ = opened(tmp_path, "siglip")
+    words, real = tokens()
+    pixels = pictures(count=2)
+    padded = nn.functional.pad(words.where(real, 1), (0, 12 - words.shape[1]), value=1)
+    with torch.no_grad():
+        expected = theirs(
+            input_ids=padded, pixel_values=ours.vision.normalise(pixels)
+        ).logits_per_image
+        found = scores(ours, pixels, words, real, fused=fused)
+    torch.testing.assert_close(found, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_one_side_of_two(tmp_path, name):
+    """The same as in the whole, and the other side is left in the files."""
+    _, whole, _ = opened(tmp_path, name)
+    for side, kept in (("vision", whole.vision), ("text", whole.text)):
+        alone, report = pretrained.load(tmp_path, side=side)
+        assert {k: v.shape for k, v in alone.state_dict().items()} == {
+            k: v.shape for k, v in kept.state_dict().items()
+        }
+        for key, value in alone.state_dict().items():
+            assert torch.equal(value, kept.state_dict()[key])
+        other = "text_model." if side == "vision" else "vision_model."
+        assert any(key.startswith(other) for key in report.left)
+
+
+# How many marks a picture takes.
+SPEAKERS = [("llava", 9), ("idefics3", 4), ("smolvlm", 4), ("blip-2", 4), ("blip-2-llama", 4)]
+
+
+def asked(ours: Prefix, per_picture: int) -> tuple[Tensor, Tensor]:
+    """A row of two pictures and one of one, words before, between and after them."""
+    mark, first, second = [ours.picture_token] * per_picture, [3, 4], [5, 6, 7]
+    rows = [first + mark + second + mark + first, second + mark + first]
+    length = max(map(len, rows))
+    words = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+    real = torch.tensor([[i < len(row) for i in range(length)] for row in rows])
+    return words, real
+
+
+def shown(theirs: nn.Module, ours: Prefix, pixels: Tensor, which: slice) -> dict[str, Tensor]:
+    """Pictures as they want them; Idefics3 has a row's side by side."""
+    values = ours.vision.normalise(pixels[which])
+    return {"pixel_values": values[None] if hasattr(theirs.config, "scale_factor") else values}
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(("name", "per_picture"), SPEAKERS)
+def test_a_model_that_speaks(tmp_path, name, per_picture, fused):
+    """Logits of words among pictures, and the 64 words that follow; causal, as theirs are."""
+    theirs, ours, _ = opened(tmp_path, name)
+    words, real = asked(ours, per_picture)
+    side = ours.vision.grid[0] * hub.PATCH
+    pixels = pictures(side, side)
+    assert ours.see(pixels).shape[:2] == (3, per_picture)
+    layout = causal(real)
+    said = generate(ours, batch(words, real, pixels), end=-1, fused=fused)
+    with torch.no_grad():
+        found = ours(words, pictures=pixels, **layout, fused=fused)
+        for i, which in enumerate((slice(0, 2), slice(2, 3))):
+            row = words[i : i + 1, real[i]]
+            given = shown(theirs, ours, pixels, which)
+            expected = theirs(row, attention_mask=torch.ones_like(row), **given).logits[0]
+            torch.testing.assert_close(found[i, real[i]], expected, **CLOSE)
+            assert list(said[i].tokens) == told_by(theirs, row, **given)
+
+
+# Without transformers.
+
+
+def test_nothing_of_it_needs_transformers(tmp_path):
+    """A process in which transformers cannot be imported opens a folder and runs the model."""
+    hub.saved(tmp_path, "clip")
+    program = """
+import sys
+class Blocked:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "transformers":
+            raise ImportError("blocked")
+sys.meta_path.insert(0, Blocked())
+import torch
+import seesay
+from seesay.model import pretrained
+model, report = pretrained.load(sys.argv[1])
+model.look(torch.zeros(1, 3, 24, 24, dtype=torch.uint8))
+assert "transformers" not in sys.modules
+print(report.kind)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "clip"
