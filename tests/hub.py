@@ -44,6 +44,7 @@ BLIP2: dict[str, Any] = dict(
     num_query_tokens=4,
     image_token_index=60,
 )
+VILT: dict[str, Any] = VISION | TEXT | dict(modality_type_vocab_size=3)
 # Name -> the class of transformers, and what its configuration is given.
 MADE: dict[str, tuple[str, str, dict[str, Any]]] = {
     "clip_vision_model": ("CLIPVisionModel", "CLIPVisionConfig", VISION),
@@ -89,6 +90,18 @@ MADE: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "idefics3": ("Idefics3ForConditionalGeneration", "Idefics3Config", IDEFICS3),
     "smolvlm": ("SmolVLMForConditionalGeneration", "SmolVLMConfig", IDEFICS3),
+    "vilt": ("ViltForImageAndTextRetrieval", "ViltConfig", VILT),
+    "vilt-filling": ("ViltForMaskedLM", "ViltConfig", VILT),
+    "vilt-answering": ("ViltForQuestionAnswering", "ViltConfig", VILT | dict(num_labels=5)),
+    "blip": (
+        "BlipForConditionalGeneration",
+        "BlipConfig",
+        dict(
+            vision_config=VISION,
+            text_config=TEXT
+            | dict(encoder_hidden_size=WIDTH, bos_token_id=60, max_position_embeddings=96),
+        ),
+    ),
     "blip-2": ("Blip2ForConditionalGeneration", "Blip2Config", BLIP2 | dict(text_config=OPT)),
     "blip-2-llama": (
         "Blip2ForConditionalGeneration",

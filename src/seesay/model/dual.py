@@ -53,8 +53,10 @@ class Dual(Embedder):
         bias: float | None = None,
         most: float | None = 100.0,
         padded: tuple[int, int] | None = None,
+        sees_class: bool = False,
     ) -> None:
         super().__init__()
+        self.sees_class = sees_class
         self.vision, self.pool, self.project = vision, pool, project
         self.text, self.text_project = text, text_project
         self.picture_token, self.causal = picture_token, causal

@@ -3,7 +3,7 @@
 Built on no device, so that nothing is allocated before it is known to fit; then tensor by tensor.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from seesay.errors import CapabilityError, CheckpointError, RecipeError, nearest
+from seesay.model.naming import Naming, Pair
 from seesay.model.prefix import Prefix
 from seesay.model.pretrained_config import Settings, code_of, open_config
-from seesay.model.pretrained_names import NAMES, Naming, Pair, left
-from seesay.model.pretrained_parts import BUILD
+from seesay.model.pretrained_models import BUILD
+from seesay.model.pretrained_names import FRESH, NAMES, left
 from seesay.model.text import Decoder
 from seesay.model.weights import Weights, read_json
 
@@ -59,8 +60,8 @@ def load(
 ) -> tuple[nn.Module, Report]:
     """A model of a folder that was downloaded, or saved by `save_pretrained`; in evaluation mode.
 
-    CLIP and SigLIP come as `Dual`, LLaVA, Idefics3 and SmolVLM as `Prefix`, sides alone as
-    `VisionTransformer` and `Decoder`.
+    CLIP and SigLIP come as `Dual`, ViLT as `Single`, BLIP as `Cross`, BLIP-2, LLaVA, Idefics3 and
+    SmolVLM as `Prefix`, sides alone as `VisionTransformer` and `Decoder`.
 
     Args:
         side: "vision" or "text", to take that of CLIP or SigLIP alone.
@@ -80,19 +81,18 @@ def load(
     if side is not None:
         config = _side(config, side)
     module = _built(config)
-    naming = Naming.of(config.kind, weights.stored)
-    _untie(module, naming, weights)
-    pairs = _pairs(module, naming, weights)
-    state = _read(module, pairs, weights, dtype)
-    new = tuple(name for name in module.state_dict() if name not in state)
-    module.load_state_dict(state, strict=not new, assign=True)
-    if new and dtype is not None:
-        module.to(dtype)
+    naming = Naming.of(NAMES[config.kind], weights.stored)
+    twice = _untie(module, naming, weights)
+    pairs = _pairs(module, naming, weights, kind=config.kind)
+    state = _read(pairs, weights, dtype)
+    new = tuple(name for name in _own(module) if name not in state)
+    # Not strict: what two parts share has two names there, and one here.
+    module.load_state_dict(state | _fresh(module, new, like=state), strict=False, assign=True)
     report = Report(
         kind=config.kind,
         loaded=tuple(state),
         new=new,
-        left=_left(module, config, naming, pairs, weights, alone=side is not None),
+        left=_left(module, config, naming, pairs, weights, twice=twice, alone=side is not None),
         notes=_notes(folder),
         naming=naming,
     )
@@ -101,7 +101,7 @@ def load(
 
 def export(module: nn.Module, naming: Naming) -> dict[str, Tensor]:
     """A model's tensors under their names and in their layout: `load`, backwards."""
-    ours = module.state_dict()
+    ours = _own(module)
     pairs = naming.pairs(ours)
     return {pair.theirs: pair.lies.join([ours[name] for name in pair.ours]) for pair in pairs}
 
@@ -128,8 +128,12 @@ def _built(config: Settings) -> nn.Module:
         ) from None
 
 
-def _untie(module: nn.Module, naming: Naming, weights: Weights) -> None:
-    """Give a head of its own to a side that config.json ties, where the files hold another."""
+def _untie(module: nn.Module, naming: Naming, weights: Weights) -> set[str]:
+    """Give a head of its own to a side that config.json ties, where the files hold another.
+
+    The names of heads that are in the files too, and the same as the embedding.
+    """
+    twice = set()
     for name, part in module.named_modules():
         if not isinstance(part, Decoder) or part.head is not None:
             continue
@@ -137,9 +141,12 @@ def _untie(module: nn.Module, naming: Naming, weights: Weights) -> None:
         row = _row(naming, f"{prefix}head.weight")
         table = _row(naming, f"{prefix}embedding.weight")
         if row in weights.stored and table in weights.stored:
-            if not torch.equal(weights.read(row), weights.read(table)):
-                rows, width = part.embedding.weight.shape
-                part.head = nn.Linear(width, rows, bias=False, device="meta")
+            if torch.equal(weights.read(row), weights.read(table)):
+                twice.add(row)
+                continue
+            rows, width = part.embedding.weight.shape
+            part.head = nn.Linear(width, rows, bias=False, device="meta")
+    return twice
 
 
 def _row(naming: Naming, ours: str) -> str | None:
@@ -149,14 +156,40 @@ def _row(naming: Naming, ours: str) -> str | None:
         return None
 
 
-def _pairs(module: nn.Module, naming: Naming, weights: Weights) -> list[Pair]:
+def _own(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model by name, each once."""
+    return {name: each.detach() for name, each in module.named_parameters()}
+
+
+def _fresh(
+    module: nn.Module, names: Iterable[str], *, like: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """What these tensors begin as: norms as the identity, matrices at 1/√(fan in), the rest 0."""
+    dtype, begun = next(iter(like.values())).dtype, {}
+    for name in names:
+        parent, _, own = name.rpartition(".")
+        shape = module.get_parameter(name).shape
+        made = torch.zeros(shape, dtype=dtype)
+        if len(shape) > 1:
+            made.normal_(std=shape[1] ** -0.5)
+        elif own == "weight" and isinstance(module.get_submodule(parent), nn.LayerNorm):
+            made.fill_(1.0)
+        begun[name] = made
+    return begun
+
+
+def _pairs(module: nn.Module, naming: Naming, weights: Weights, *, kind: str) -> list[Pair]:
     """What is to be read, once every name and shape agrees with the files.
 
     Raises:
         CheckpointError: tensors are missing, or of other shapes.
     """
-    wanted = {name: each for name, each in module.state_dict().items() if each.is_meta}
-    pairs = naming.pairs(wanted, weights.stored)
+    wanted, begun = _own(module), FRESH.get(kind, ())
+    pairs = [
+        pair
+        for pair in naming.pairs(wanted, weights.stored)
+        if pair.theirs in weights.stored or not pair.ours[0].startswith(begun)
+    ]
     missing = [pair.theirs for pair in pairs if pair.theirs not in weights.stored]
     if missing:
         raise CheckpointError(
@@ -176,9 +209,7 @@ def _pairs(module: nn.Module, naming: Naming, weights: Weights) -> list[Pair]:
     return pairs
 
 
-def _read(
-    module: nn.Module, pairs: Sequence[Pair], weights: Weights, dtype: torch.dtype | None
-) -> dict[str, Tensor]:
+def _read(pairs: Sequence[Pair], weights: Weights, dtype: torch.dtype | None) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for pair in pairs:
         theirs = weights.read(pair.theirs)
@@ -195,9 +226,10 @@ def _left(
     pairs: Iterable[Pair],
     weights: Weights,
     *,
+    twice: set[str],
     alone: bool,
 ) -> tuple[str, ...]:
-    """What of the files was not read; of a side `alone`, all but that.
+    """What of the files was not read; of a side `alone`, all but that. `twice` is read elsewhere.
 
     Raises:
         CheckpointError: it is nothing that a file of this type may hold.
@@ -210,7 +242,9 @@ def _left(
     unknown = [
         name
         for name in over
-        if name.startswith(own) and not left(config.kind, name, naming.prefixes, depth=depth)
+        if name.startswith(own)
+        and name not in twice
+        and not left(config.kind, name, naming.prefixes, depth=depth)
     ]
     if unknown:
         raise CheckpointError(

@@ -1,6 +1,6 @@
 """Parts of Hugging Face models: our modules as a config.json asks for them, without weights yet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,16 @@ from torch import nn
 
 from seesay.errors import CapabilityError, CheckpointError
 from seesay.model import blocks, layers
-from seesay.model.connectors import Perceptron, PixelShuffle
-from seesay.model.dual import Dual
-from seesay.model.prefix import Prefix
 from seesay.model.pretrained_config import Settings
-from seesay.model.qformer import QFormer, QueryProjection, query_blocks
+from seesay.model.reader import FillHead
 from seesay.model.text import Decoder
-from seesay.model.vision import Normalise, PatchStem, Pool, VisionTransformer
+from seesay.model.vision import Normalise, PatchStem, VisionTransformer
 from seesay.model.weights import read_json
 
 HALF = (0.5, 0.5, 0.5)
 # Mean and deviation of pixels where a folder does not say: CLIP's own, ImageNet's.
+# Rows of OPT's table of positions before that of the first.
+_OPT_FIRST = 2
 CLIP_PIXELS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 IMAGENET_PIXELS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PIXELS = {
@@ -90,20 +89,8 @@ def vision_side(
             fix="patches are square and not larger than pictures: mend config.json",
         )
     grid = height // patch, across // patch
-    whole = config.depth()
-    stack = blocks.stack(
-        depth=whole if depth is None else depth,
-        width=width,
-        num_heads=config.count("num_attention_heads"),
-        mlp_inner=inner or config.count("intermediate_size"),
-        activation="silu" if gated else config.activation(),
-        gated=gated,
-        norms="layer",
-        epsilon=epsilon,
-        bias=qkv_bias,
-        out_bias=True,
-        mlp_bias=True,
-        layer_scale=layer_scale,
+    stack = vision_blocks(
+        config, qkv_bias=qkv_bias, inner=inner, gated=gated, layer_scale=layer_scale, depth=depth
     )
     return VisionTransformer(
         normalise=normalise(config),
@@ -114,6 +101,33 @@ def vision_side(
         pre_norm=layers.norm("layer", width, epsilon=epsilon) if pre_norm else None,
         blocks=stack,
         norm=layers.norm("layer", width, epsilon=epsilon) if normed else nn.Identity(),
+    )
+
+
+def vision_blocks(
+    config: Settings,
+    *,
+    qkv_bias: bool,
+    inner: int | None = None,
+    gated: bool = False,
+    layer_scale: float | None = None,
+    depth: int | None = None,
+) -> nn.ModuleList:
+    """Blocks of a vision transformer, or the first `depth` of them."""
+    whole = config.depth()
+    return blocks.stack(
+        depth=whole if depth is None else depth,
+        width=config.count("hidden_size"),
+        num_heads=config.count("num_attention_heads"),
+        mlp_inner=inner or config.count("intermediate_size"),
+        activation="silu" if gated else config.activation(),
+        gated=gated,
+        norms="layer",
+        epsilon=config.number("layer_norm_eps"),
+        bias=qkv_bias,
+        out_bias=True,
+        mlp_bias=True,
+        layer_scale=layer_scale,
     )
 
 
@@ -151,6 +165,11 @@ def dinov2(config: Settings) -> VisionTransformer:
         gated=gated,
         layer_scale=1.0,
     )
+
+
+def blip_vision(config: Settings) -> VisionTransformer:
+    """The vision side of BLIP and BLIP-2."""
+    return vision_side(config, class_token=True, qkv_bias=config.flag("qkv_bias"))
 
 
 def tower_text(config: Settings) -> Decoder:
@@ -233,11 +252,20 @@ def gpt2(config: Settings) -> Decoder:
 
 def bert(config: Settings) -> Decoder:
     """BERT (arXiv:1810.04805): norms after each sum; with a bias both ways, an encoder of words."""
+    kinds = nn.Embedding(config.count("type_vocab_size"), config.count("hidden_size"))
+    return bert_side(config, kinds=kinds)
+
+
+def bert_side(
+    config: Settings, *, kinds: nn.Embedding | None = None, cross_width: int | None = None
+) -> Decoder:
+    """With `cross_width`, it looks at features of that width, and tells words (BLIP's decoder)."""
     width, epsilon = config.count("hidden_size"), config.number("layer_norm_eps")
+    vocabulary = config.count("vocab_size")
     return Decoder(
-        embedding=nn.Embedding(config.count("vocab_size"), width),
+        embedding=nn.Embedding(vocabulary, width),
         positions=nn.Embedding(config.count("max_position_embeddings"), width),
-        kinds=nn.Embedding(config.count("type_vocab_size"), width),
+        kinds=kinds,
         embedding_norm=layers.norm("layer", width, epsilon=epsilon),
         blocks=blocks.stack(
             depth=config.depth(),
@@ -249,8 +277,11 @@ def bert(config: Settings) -> Decoder:
             epsilon=epsilon,
             bias=True,
             norm_first=False,
+            cross_width=cross_width,
         ),
         norm=nn.Identity(),
+        transform=FillHead(width, epsilon=epsilon) if cross_width else None,
+        head_bias=torch.empty(vocabulary) if cross_width else None,
     )
 
 
@@ -283,208 +314,3 @@ def opt(config: Settings) -> Decoder:
             None if config.flag("tie_word_embeddings") else nn.Linear(width, vocabulary, bias=False)
         ),
     )
-
-
-_OPT_FIRST = 2
-Sides = dict[str, Callable[..., nn.Module]]
-_CLIP_VISION: Sides = {"clip_vision_model": clip_vision}
-_SIGLIP_VISION: Sides = {"siglip_vision_model": siglip_vision}
-_DECODERS: Sides = {"llama": llama, "qwen2": llama, "qwen3": llama}
-
-
-def clip(config: Settings) -> Dual:
-    """CLIP (arXiv:2103.00020)."""
-    seen = config.part("vision_config", _CLIP_VISION, default="clip_vision_model")
-    told = config.part("text_config", {"clip_text_model": 0}, default="clip_text_model")
-    space, width = config.count("projection_dim"), seen.count("hidden_size")
-    return Dual(
-        vision=clip_vision(seen),
-        pool=Pool("class", width=width, num_heads=1),
-        project=nn.Linear(width, space, bias=False),
-        text=tower_text(told),
-        text_project=nn.Linear(told.count("hidden_size"), space, bias=False),
-        picture_token=-1,
-        most=None,
-    )
-
-
-def siglip(config: Settings) -> Dual:
-    """SigLIP (arXiv:2303.15343), and SigLIP 2 of a fixed resolution."""
-    seen = config.part("vision_config", _SIGLIP_VISION, default="siglip_vision_model")
-    told = config.part("text_config", {"siglip_text_model": 0}, default="siglip_text_model")
-    width, text_width = seen.count("hidden_size"), told.count("hidden_size")
-    space = told.count_or("projection_size", text_width)
-    if space != width:
-        raise CheckpointError(
-            f"texts become vectors of {space} numbers, pictures of {width}",
-            where=config.where,
-            fix="projection_size is to be the hidden_size of vision_config: mend config.json",
-        )
-    return Dual(
-        vision=siglip_vision(seen),
-        pool=Pool(
-            "attention",
-            width=width,
-            num_heads=seen.count("num_attention_heads"),
-            epsilon=seen.number("layer_norm_eps"),
-            mlp_inner=seen.count("intermediate_size"),
-            activation=seen.activation(),
-        ),
-        project=nn.Identity(),
-        text=tower_text(told),
-        text_project=nn.Linear(text_width, space),
-        picture_token=-1,
-        causal=False,
-        bias=0.0,
-        most=None,
-        padded=(told.count("max_position_embeddings"), _token(told, "pad_token_id", told)),
-    )
-
-
-def _token(config: Settings, key: str, text: Settings) -> int:
-    """The number of a token, which is one of the vocabulary's."""
-    value, vocabulary = config.get(key), text.count("vocab_size")
-    if type(value) is not int or not 0 <= value < vocabulary:
-        raise CheckpointError(
-            f"{key} is {value!r:.80}, no token of a vocabulary of {vocabulary:,}",
-            where=config.where,
-            fix="download config.json again, or mend it",
-        )
-    return value
-
-
-def llava(config: Settings) -> Prefix:
-    """LLaVA 1.5 (arXiv:2310.03744): features of a vision side's last block but one."""
-    sides = _CLIP_VISION | _SIGLIP_VISION
-    seen = config.part("vision_config", sides, default="clip_vision_model")
-    told = config.part("text_config", _DECODERS, default="llama")
-    depth, layer = seen.depth(), config.get("vision_feature_layer")
-    # One more than blocks are the places of features: what goes into the first is one too.
-    if type(layer) is not int or not -depth - 1 <= layer <= depth:
-        raise CheckpointError(
-            f"vision_feature_layer is {layer!r:.80}, the vision side has {depth} layers",
-            where=config.where,
-            fix="one layer's features are read; give one number from 0 to that",
-        )
-    used = layer if layer >= 0 else depth + 1 + layer
-    # "default" leaves out what stands first, "full" nothing: what is left must be the patches.
-    usual = "default" if seen.kind == "clip_vision_model" else "full"
-    if (told_way := config.get("vision_feature_select_strategy")) != usual:
-        raise CapabilityError(
-            f"vision_feature_select_strategy is {told_way!r:.80}; of a {seen.kind} '{usual}' is "
-            "built here",
-            where=config.where,
-            fix="take another model, or run this one with transformers",
-        )
-    return Prefix(
-        vision=sides[seen.kind](seen, depth=used, normed=False),
-        connector=Perceptron(
-            vision_width=seen.count("hidden_size"), text_width=told.count("hidden_size")
-        ),
-        text=llama(told, tied=config.flag("tie_word_embeddings")),
-        picture_token=_token(config, "image_token_index", told),
-    )
-
-
-def idefics3(config: Settings) -> Prefix:
-    """Idefics3 (arXiv:2408.12637) and SmolVLM (arXiv:2504.05299), pictures as tiles of one size."""
-    kind = "smolvlm_vision" if config.kind == "smolvlm" else "idefics3_vision"
-    seen = config.part("vision_config", {kind: siglip_vision}, default=kind)
-    told = config.part("text_config", _DECODERS, default="llama")
-    side, factor = siglip_vision(seen), config.count("scale_factor")
-    assert side.grid is not None
-    if side.grid[0] % factor or side.grid[1] % factor:
-        raise CheckpointError(
-            f"scale_factor {factor} does not divide {side.grid[0]}×{side.grid[1]} patches",
-            where=config.where,
-            fix="mend config.json",
-        )
-    return Prefix(
-        vision=side,
-        connector=PixelShuffle(
-            vision_width=seen.count("hidden_size"),
-            text_width=told.count("hidden_size"),
-            factor=factor,
-            grid=side.grid,
-        ),
-        text=llama(told, tied=config.flag("tie_word_embeddings")),
-        picture_token=_token(config, "image_token_id", told),
-    )
-
-
-def blip_vision(config: Settings) -> VisionTransformer:
-    """The vision side of BLIP and BLIP-2."""
-    return vision_side(config, class_token=True, qkv_bias=config.flag("qkv_bias"))
-
-
-def blip2(config: Settings) -> Prefix:
-    """BLIP-2 (arXiv:2301.12597): queries that read a picture stand before a decoder's words."""
-    kinds = {"blip_2_vision_model": blip_vision}
-    seen = config.part("vision_config", kinds, default="blip_2_vision_model")
-    asking = config.part("qformer_config", {"blip_2_qformer": 0}, default="blip_2_qformer")
-    decoders = {"opt": opt} | _DECODERS
-    told = config.part("text_config", decoders, default="opt")
-    if config.get("image_token_index") is None:
-        raise CapabilityError(
-            "config.json says no image_token_index, so that no word stands for a picture",
-            where=config.where,
-            fix="take the newer files of this model, which do",
-        )
-    return Prefix(
-        vision=blip_vision(seen),
-        connector=QueryProjection(
-            qformer=_qformer(asking, queries=config.count("num_query_tokens"), seen=seen),
-            project=nn.Linear(asking.count("hidden_size"), told.count("hidden_size")),
-        ),
-        text=decoders[told.kind](told),
-        picture_token=_token(config, "image_token_index", told),
-        sees_class=True,
-    )
-
-
-def _qformer(config: Settings, *, queries: int, seen: Settings) -> QFormer:
-    width, epsilon = config.count("hidden_size"), config.number("layer_norm_eps")
-    if config.count("encoder_hidden_size") != seen.count("hidden_size"):
-        raise CheckpointError(
-            f"the Q-Former looks at features of {config.count('encoder_hidden_size')} numbers, the "
-            f"vision side gives {seen.count('hidden_size')}",
-            where=config.where,
-            fix="mend config.json: encoder_hidden_size is the hidden_size of vision_config",
-        )
-    return QFormer(
-        queries=torch.empty(queries, width),
-        norm=layers.norm("layer", width, epsilon=epsilon),
-        blocks=query_blocks(
-            depth=config.depth(),
-            width=width,
-            num_heads=config.count("num_attention_heads"),
-            mlp_inner=config.count("intermediate_size"),
-            vision_width=seen.count("hidden_size"),
-            cross_every=config.count("cross_attention_frequency"),
-            text=False,
-            activation=config.activation(),
-            epsilon=epsilon,
-        ),
-    )
-
-
-# By the `model_type` of a config.json, as `NAMES` has their weights.
-BUILD: Sides = {
-    "clip_vision_model": clip_vision,
-    "siglip_vision_model": siglip_vision,
-    "vit": vit,
-    "dinov2": dinov2,
-    "clip_text_model": tower_text,
-    "siglip_text_model": tower_text,
-    "llama": llama,
-    "qwen2": llama,
-    "qwen3": llama,
-    "gpt2": gpt2,
-    "bert": bert,
-    "clip": clip,
-    "siglip": siglip,
-    "llava": llava,
-    "idefics3": idefics3,
-    "smolvlm": idefics3,
-    "blip-2": blip2,
-}

@@ -119,11 +119,21 @@ class Words(nn.Module):
 
     Args:
         positions: a table of what is added for a word's place (BERT, GPT-2), or None.
+        kinds: a table whose first row is added to all (BERT's segments, in ViLT), or None.
+        norm: of all that together, where there are places, or None.
     """
 
-    def __init__(self, embedding: nn.Embedding, *, positions: nn.Embedding | None = None) -> None:
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        *,
+        positions: nn.Embedding | None = None,
+        kinds: nn.Embedding | None = None,
+        norm: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.embedding, self.positions = embedding, positions
+        self.kinds, self.norm = kinds, norm or nn.Identity()
 
     def embed(
         self, tokens: Int[Tensor, "*B"], *, positions: Int[Tensor, "*B"] | None = None
@@ -132,7 +142,8 @@ class Words(nn.Module):
         x = self.embedding(tokens)
         if self.positions is None or positions is None:
             return x
-        return x + self.positions(positions)
+        x = x + self.positions(positions)
+        return self.norm(x if self.kinds is None else x + self.kinds.weight[0])
 
     def logits(self, features: Float[Tensor, "*B D"]) -> Float[Tensor, "*B Y"]:
         """Scores of every token of the vocabulary, before softmax."""
