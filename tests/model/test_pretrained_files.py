@@ -120,6 +120,14 @@ def test_norms_as_the_first_berts_spell_them(tmp_path):
     assert torch.equal(ours.embedding_norm.weight, theirs.embeddings.LayerNorm.weight)
 
 
+def test_a_bias_where_older_files_have_it(tmp_path):
+    hub.saved(tmp_path, "vilt-filling")
+    bias = load_file(tmp_path / WHOLE)["mlm_score.decoder.bias"]
+    mended(tmp_path, lambda t: t.update({"mlm_score.bias": t.pop("mlm_score.decoder.bias")}))
+    ours, _ = pretrained.load(tmp_path)
+    assert torch.equal(ours.text.head_bias, bias)
+
+
 @pytest.mark.parametrize(
     ("name", "old"),
     [

@@ -139,9 +139,16 @@ def _nearest(part: Part, there: set[str]) -> str:
 
 
 def _spelled(name: str, there: set[str]) -> str:
-    """A name as a file has it: norms of the first BERTs have a gamma and a beta."""
-    old = re.sub(r"LayerNorm\.(weight|bias)$", lambda m: _OLD[m[1]], name)
-    return old if old in there and name not in there else name
+    """A name as a file has it, where it is of an older spelling."""
+    if name in there:
+        return name
+    olds = (re.sub(now, old, name) for now, old in _OLD.items())
+    return next((old for old in olds if old in there), name)
 
 
-_OLD: Mapping[str, str] = {"weight": "LayerNorm.gamma", "bias": "LayerNorm.beta"}
+# The first BERTs' norms have a gamma and a beta; ViLT's head had its bias beside it.
+_OLD: Mapping[str, str] = {
+    r"LayerNorm\.weight$": "LayerNorm.gamma",
+    r"LayerNorm\.bias$": "LayerNorm.beta",
+    r"^mlm_score\.decoder\.bias$": "mlm_score.bias",
+}

@@ -89,7 +89,7 @@ class Settings:
         if isinstance(value, list) and len(value) == 2:
             height, width = (Settings(self.kind, {key: v}, self.where, 0).count(key) for v in value)
             return height, width
-        return (self.count(key),) * 2
+        return self.count(key), self.count(key)
 
     def activation(self, key: str = "hidden_act") -> str:
         """An activation, by our name."""

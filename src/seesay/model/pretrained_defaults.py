@@ -52,7 +52,7 @@ _QWEN = {k: v for k, v in _LLAMA.items() if k not in ("attention_bias", "mlp_bia
     "num_key_value_heads": 32,
     "use_sliding_window": False,
 }
-_BLIP_VISION = {k: v for k, v in _VIT.items() if k != "num_channels"} | {"layer_norm_eps": 1e-6}
+_BLIP_VISION = {k: v for k, v in _VIT.items() if k not in ("num_channels", "qkv_bias")}
 _IDEFICS3 = {"image_token_id": 128257, "scale_factor": 2, "tie_word_embeddings": False}
 # What a config.json of a type means where it does not say.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -143,8 +143,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "patch_size": 32,
     },
     "blip": {},
-    "blip_vision_model": _BLIP_VISION
-    | {"image_size": 384, "layer_norm_eps": 1e-5, "qkv_bias": True},
+    "blip_vision_model": _BLIP_VISION | {"image_size": 384, "layer_norm_eps": 1e-5},
     "blip_text_model": {
         "vocab_size": 30524,
         "hidden_size": 768,
@@ -163,6 +162,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "blip_2_vision_model": _BLIP_VISION
     | {
         "hidden_size": 1408,
+        "layer_norm_eps": 1e-6,
+        "qkv_bias": True,
         "intermediate_size": 6144,
         "num_hidden_layers": 39,
         "num_attention_heads": 16,

@@ -1,6 +1,6 @@
 """Whole models of Hugging Face types as our families, without weights yet; the table of all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -33,10 +33,10 @@ from seesay.model.single import Single
 from seesay.model.text import Decoder, Words
 from seesay.model.vision import Pool
 
-Sides = dict[str, Callable[..., nn.Module]]
-_CLIP_VISION: Sides = {"clip_vision_model": clip_vision}
-_SIGLIP_VISION: Sides = {"siglip_vision_model": siglip_vision}
-_DECODERS: Sides = {"llama": llama, "qwen2": llama, "qwen3": llama}
+Sides = Mapping[str, Callable[..., nn.Module]]
+_CLIP_VISION = {"clip_vision_model": clip_vision}
+_SIGLIP_VISION = {"siglip_vision_model": siglip_vision}
+_DECODERS = {"llama": llama, "qwen2": llama, "qwen3": llama}
 
 
 def clip(config: Settings) -> Dual:

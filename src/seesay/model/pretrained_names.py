@@ -311,7 +311,9 @@ NAMES: dict[str, tuple[Part, ...]] = {
             ("mlm_score.transform.",),
             {"dense": "transform", "LayerNorm": "norm"},
         ),
-        Part("text.", ("mlm_score.",), {"bias": "head_bias", "decoder": "head"}),
+        Part(
+            "text.", ("mlm_score.",), {"decoder.bias": "head_bias", "decoder.weight": "head.weight"}
+        ),
     ),
     "blip": (
         Part("vision.", ("vision_model.",), BLIP_VISION),
@@ -352,7 +354,7 @@ LEFT: dict[str, tuple[str, ...]] = {
         r"encoder\.layers\.(?P<layer>\d+)\..*",
         r"post_layernorm\..*",
     ),
-    "vilt": (r".*embeddings\.position_ids", r"classifier\..*", r"mlm_score\.decoder\.bias"),
+    "vilt": (r".*embeddings\.position_ids", r"classifier\..*", r"mlm_score\.bias"),
     "blip": (r"embeddings\.position_ids", r"predictions\.decoder\.bias"),
     "llama": (r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
 }

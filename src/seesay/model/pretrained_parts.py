@@ -34,36 +34,32 @@ def normalise(config: Settings) -> Normalise:
         return Normalise(mean=mean, deviation=deviation)
 
 
-def _pixels(config: Settings) -> tuple[Any, Any] | None:
+def _pixels(config: Settings) -> tuple[list[float], list[float]] | None:
     folder = Path(config.where.partition(": ")[0]).parent
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        if (folder / name).is_file():
-            table = read_json(folder / name)
-            table = table.get("image_processor", table)
-            if isinstance(table, dict) and "image_mean" in table:
-                return tuple(_channels(table, key, folder / name) for key in _PIXEL_KEYS)  # type: ignore
+    for path in (folder / "preprocessor_config.json", folder / "processor_config.json"):
+        table = read_json(path) if path.is_file() else {}
+        table = table.get("image_processor", table)
+        if isinstance(table, dict) and "image_mean" in table:
+            deviation = _channels(table, "image_std", path)
+            if min(deviation) <= 0:
+                raise _mend(f"image_std is {deviation}, and a deviation is above 0", path)
+            return _channels(table, "image_mean", path), deviation
     return None
-
-
-_PIXEL_KEYS = ("image_mean", "image_std")
 
 
 def _channels(table: Mapping[str, Any], key: str, path: Path) -> list[float]:
     told = table.get(key)
-    fine = isinstance(told, list) and len(told) == 3
-    if not fine or not all(type(each) in (int, float) and abs(each) < 1e6 for each in told):
-        raise CheckpointError(
-            f"{key} is {told!r:.80}, not three numbers",
-            where=str(path),
-            fix="download it again, or mend it",
-        )
-    if key == "image_std" and min(told) <= 0:
-        raise CheckpointError(
-            f"{key} is {told}, and a deviation is above 0",
-            where=str(path),
-            fix="download it again, or mend it",
-        )
+    if not isinstance(told, list) or len(told) != 3 or not all(map(_small, told)):
+        raise _mend(f"{key} is {told!r:.80}, not three numbers", path)
     return [float(each) for each in told]
+
+
+def _small(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e6  # type: ignore[arg-type]
+
+
+def _mend(what: str, path: Path) -> CheckpointError:
+    return CheckpointError(what, where=str(path), fix="download it again, or mend it")
 
 
 def vision_side(
@@ -169,7 +165,8 @@ def dinov2(config: Settings) -> VisionTransformer:
 
 def blip_vision(config: Settings) -> VisionTransformer:
     """The vision side of BLIP and BLIP-2."""
-    return vision_side(config, class_token=True, qkv_bias=config.flag("qkv_bias"))
+    bias = config.kind == "blip_vision_model" or config.flag("qkv_bias")
+    return vision_side(config, class_token=True, qkv_bias=bias)
 
 
 def tower_text(config: Settings) -> Decoder:
