@@ -3,10 +3,10 @@
     python bench/pretrained.py
     python bench/pretrained.py --megabytes 2000 --dtype bfloat16 --json
 
-A Llama of about so many megabytes in fp32 is written to a temporary folder, its weights random. Each
-side then opens it in a process of its own, reads every value once and says how much memory it came
-to hold above what it held before: as a share of the model as it is asked for (1.0 is the weights
-themselves). Only Linux says how much that was.
+A Llama of about so many megabytes in fp32 is written to a temporary folder, its weights random.
+Each side then opens it in a process of its own, reads every value once and says how much memory it
+came to hold above what it held before: as a share of the model as it is asked for (1.0 is the
+weights themselves). Only Linux says how much that was.
 """
 
 import argparse

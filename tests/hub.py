@@ -56,6 +56,27 @@ MADE: dict[str, tuple[str, str, dict[str, Any]]] = {
     "siglip_text_model": ("SiglipTextModel", "SiglipTextConfig", TEXT),
     "llama": ("LlamaForCausalLM", "LlamaConfig", LLAMA),
     "smollm2": ("LlamaForCausalLM", "LlamaConfig", LLAMA | dict(tie_word_embeddings=True)),
+    "llama-stretched": (
+        "LlamaForCausalLM",
+        "LlamaConfig",
+        LLAMA
+        | dict(
+            hidden_size=64,
+            rope_parameters=dict(
+                rope_type="llama3",
+                rope_theta=500.0,
+                factor=8.0,
+                low_freq_factor=1.0,
+                high_freq_factor=4.0,
+                original_max_position_embeddings=64,
+            ),
+        ),
+    ),
+    "llama-slowed": (
+        "LlamaForCausalLM",
+        "LlamaConfig",
+        LLAMA | dict(rope_parameters=dict(rope_type="linear", rope_theta=1e4, factor=4.0)),
+    ),
     "llama-biased": (
         "LlamaForCausalLM",
         "LlamaConfig",

@@ -80,7 +80,7 @@ def test_an_export_has_the_names_that_files_have_today(tmp_path, name):
 
 def test_every_type_is_tested():
     variants = {"dinov2-swiglu", "smollm2", "llama-biased", "blip-2-llama"}
-    variants |= {"vilt-filling", "vilt-answering"}
+    variants |= {"llama-stretched", "llama-slowed", "vilt-filling", "vilt-answering"}
     assert set(hub.MADE) - variants == set(NAMES)
 
 
@@ -156,7 +156,16 @@ def test_pixels_are_brought_to_what_the_folder_says(tmp_path):
 # Text.
 
 
-DECODERS = ("llama", "smollm2", "llama-biased", "qwen2", "qwen3", "gpt2")
+DECODERS = (
+    "llama",
+    "smollm2",
+    "llama-stretched",
+    "llama-slowed",
+    "llama-biased",
+    "qwen2",
+    "qwen3",
+    "gpt2",
+)
 
 
 def causal(real: Tensor) -> dict[str, Tensor]:
@@ -210,7 +219,7 @@ def test_a_decoder_says_the_same_64_words(tmp_path, name):
     """Ours for all rows at once, theirs row by row."""
     theirs, ours, _ = opened(tmp_path, name)
     words, real = tokens()
-    none = torch.zeros(0, 1, hub.WIDTH)
+    none = torch.zeros(0, 1, ours.embedding.embedding_dim)
     said = generate(speaker(ours), batch(words, real, pictures(count=0)), seen=none, end=-1)
     for row, length, own in zip(words, LENGTHS, said, strict=True):
         expected = told_by(theirs, row[None, :length])
@@ -312,6 +321,17 @@ def test_one_side_of_two(tmp_path, name):
             assert torch.equal(value, kept.state_dict()[key])
         other = "text_model." if side == "vision" else "vision_model."
         assert any(key.startswith(other) for key in report.left)
+
+
+def test_positions_are_stretched_between_slow_and_fast(tmp_path):
+    """Of the turns some are kept, some are slowed by the factor, and some lie between."""
+    theirs, ours, _ = opened(tmp_path, "llama-stretched")
+    steps = torch.arange(0, 16, 2) / 16
+    turns = 500.0**-steps
+    found = ours.rotary.stretch(turns)
+    torch.testing.assert_close(found, theirs.model.rotary_emb.inv_freq, atol=1e-8, rtol=1e-6)
+    share = turns / found
+    assert share[0] == 1 and share[-1] == 8 and ((share > 1.01) & (share < 7.99)).any()
 
 
 # How many marks a picture takes.

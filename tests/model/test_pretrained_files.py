@@ -98,6 +98,16 @@ def test_a_model_in_half_precision_runs(tmp_path, name):
     assert 0 < apart < 0.05
 
 
+def test_values_that_a_type_has_no_room_for(folder):
+    def grow(tensors):
+        tensors["model.norm.weight"][3] = 1e6
+
+    mended(folder, grow)
+    assert pretrained.load(folder, dtype=torch.bfloat16)
+    with pytest.raises(CapabilityError, match="values up to 1e.06.*ends at 6.55e.04"):
+        pretrained.load(folder, dtype=torch.float16)
+
+
 def test_only_floats_are_asked_for(folder):
     with pytest.raises(CapabilityError, match="int8"):
         pretrained.load(folder, dtype=torch.int8)
@@ -395,6 +405,15 @@ def test_a_pipe_is_no_shard(sharded):
     refused(sharded, f"{shard.name} is not")
 
 
+@pytest.mark.parametrize("name", [WHOLE, INDEX, "config.json"])
+def test_a_pipe_is_not_waited_on(folder, name):
+    if name == INDEX:
+        (folder / WHOLE).unlink()
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    refused(folder)
+
+
 def test_a_shard_that_is_not_there(sharded):
     shards = sorted(sharded.glob("*.safetensors"))
     shards[1].unlink()
@@ -458,6 +477,20 @@ def test_shapes_that_config_and_weights_do_not_share(folder):
         ({"attention_bias": 1}, "neither true nor false"),
         ({"rope_parameters": {"rope_theta": -1.0}}, "no number above 0"),
         ({"rope_parameters": [1]}, "no table"),
+        ({"rope_parameters": {"rope_type": "linear"}}, "factor is None"),
+        ({"rope_parameters": {"rope_type": "llama3", "factor": 2.0}}, "original_max_position"),
+        (
+            {
+                "rope_parameters": {
+                    "rope_type": "llama3",
+                    "factor": 2.0,
+                    "low_freq_factor": 4.0,
+                    "high_freq_factor": 4.0,
+                    "original_max_position_embeddings": 9,
+                }
+            },
+            "not below high_freq_factor",
+        ),
     ],
 )
 def test_numbers_that_cannot_be(folder, keys, said):
@@ -469,7 +502,8 @@ def test_numbers_that_cannot_be(folder, keys, said):
     ("name", "keys", "said"),
     [
         ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 2.0}}, "'yarn'"),
-        ("llama", {"rope_scaling": {"type": "linear"}, "rope_parameters": None}, "'linear'"),
+        ("llama", {"rope_scaling": {"type": "dynamic"}, "rope_parameters": None}, "'dynamic'"),
+        ("llama", {"rope_parameters": {"rope_type": [1]}}, "[1]"),
         ("qwen2", {"use_sliding_window": True}, "use_sliding_window is True"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
         ("gpt2", {"add_cross_attention": True}, "add_cross_attention"),

@@ -213,10 +213,24 @@ def _read(pairs: Sequence[Pair], weights: Weights, dtype: torch.dtype | None) ->
     state: dict[str, Tensor] = {}
     for pair in pairs:
         theirs = weights.read(pair.theirs)
-        theirs = theirs if dtype is None else theirs.to(dtype)
+        theirs = theirs if dtype is None else _as(theirs, dtype, pair.theirs)
         state |= zip(pair.ours, pair.lies.split(theirs), strict=True)
     weights.close()
     return state
+
+
+def _as(tensor: Tensor, dtype: torch.dtype, name: str) -> Tensor:
+    """A tensor of another type, which must have room for its values."""
+    room = torch.finfo(dtype).max
+    if room >= torch.finfo(tensor.dtype).max or not tensor.numel():
+        return tensor.to(dtype)
+    largest = max(abs(float(end)) for end in tensor.aminmax())
+    if largest > room:
+        raise CapabilityError(
+            f"'{name}' has values up to {largest:.3g}, {dtype} ends at {room:.3g}",
+            fix="ask for torch.bfloat16 or torch.float32",
+        )
+    return tensor.to(dtype)
 
 
 def _left(

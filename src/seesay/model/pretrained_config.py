@@ -6,15 +6,17 @@ way that is not built here is refused by name.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from seesay.errors import CapabilityError, CheckpointError, nearest
+from seesay.model.layers import Stretch
 from seesay.model.pretrained_defaults import ACTIVATIONS, DEFAULTS, ONLY, ONLY_OF, REFUSED
 from seesay.model.weights import read_json
 
 CONFIG = "config.json"
+_LLAMA3 = ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor")
 # Larger numbers than these are of no model, and their product would not fit a count.
 _MOST = 2**24
 _MOST_OF = {"image_size": 2**13, "patch_size": 2**13, "num_attention_heads": 2**12,
@@ -28,12 +30,13 @@ class Settings:
 
     Args:
         kind: its `model_type`.
-        where: the file and the key, as errors name them.
+        folder: the model's. where: the file and the key, as errors name them.
         layers: how many layers it can have at most, by the number of tensors there are.
     """
 
     kind: str
     table: Mapping[str, Any]
+    folder: Path
     where: str
     layers: int
 
@@ -53,7 +56,10 @@ class Settings:
 
     def count(self, key: str) -> int:
         """A whole number above 0."""
-        value, most = self.get(key), _MOST_OF.get(key, _MOST)
+        return self._count(key, self.get(key))
+
+    def _count(self, key: str, value: Any) -> int:
+        most = _MOST_OF.get(key, _MOST)
         if type(value) is not int or not 0 < value <= most:
             raise self._wrong(key, f"is {value!r:.80}, no whole number from 1 to {most:,}")
         return value
@@ -71,7 +77,9 @@ class Settings:
 
     def number(self, key: str) -> float:
         """A finite number above 0."""
-        value = self.get(key)
+        return self._number(key, self.get(key))
+
+    def _number(self, key: str, value: Any) -> float:
         if type(value) not in (int, float) or not math.isfinite(value) or value <= 0:
             raise self._wrong(key, f"is {value!r:.80}, no number above 0")
         return float(value)
@@ -87,8 +95,7 @@ class Settings:
         """Height and width: one number for both, or two."""
         value = self.get(key)
         if isinstance(value, list) and len(value) == 2:
-            height, width = (Settings(self.kind, {key: v}, self.where, 0).count(key) for v in value)
-            return height, width
+            return self._count(key, value[0]), self._count(key, value[1])
         return self.count(key), self.count(key)
 
     def activation(self, key: str = "hidden_act") -> str:
@@ -114,7 +121,8 @@ class Settings:
                 where=self.where,
                 fix=why,
             )
-        return settings(table, kind, where=f"{self.where}: {key}", layers=self.layers)
+        where = f"{self.where}: {key}"
+        return settings(table, kind, folder=self.folder, where=where, layers=self.layers)
 
     def architecture(self, *known: str) -> None:
         """Check which of a type's classes it was saved from.
@@ -131,27 +139,34 @@ class Settings:
                 fix="take the model in that form",
             )
 
-    def rope(self) -> float:
-        """The base of rotary positions.
+    def rope(self) -> tuple[float, Stretch | None]:
+        """The base of rotary positions, and how they are stretched.
 
         Raises:
-            CapabilityError: they are stretched in some way.
+            CapabilityError: in a way that is not built here.
         """
         told = self.table.get("rope_parameters") or self.table.get("rope_scaling") or {}
         if not isinstance(told, dict):
             raise self._wrong("rope_parameters", "is no table")
+        base = told.get("rope_theta", self.table.get("rope_theta"))
+        rope = replace(self, table=told, where=f"{self.where}: rope_parameters")
         kind = told.get("rope_type", told.get("type", "default"))
-        if kind != "default":
+        if not isinstance(kind, str) or kind not in ("default", "linear", "llama3"):
             raise CapabilityError(
                 f"rotary positions of type {kind!r:.80} are not built here",
                 where=self.where,
-                fix="take a model whose rope_type is 'default'",
+                fix="take a model whose rope_type is 'default', 'linear' or 'llama3'",
             )
-        base = told.get("rope_theta", self.table.get("rope_theta"))
-        base = 10_000.0 if base is None else base
-        if type(base) not in (int, float) or not math.isfinite(base) or base <= 0:
-            raise self._wrong("rope_theta", f"is {base!r:.80}, no number above 0")
-        return float(base)
+        base = 10_000.0 if base is None else rope._number("rope_theta", base)
+        if kind == "default":
+            return base, None
+        factor = rope._number("factor", told.get("factor"))
+        if kind == "linear":
+            return base, Stretch(factor)
+        length, low, high = (rope._number(key, told.get(key)) for key in _LLAMA3)
+        if low >= high:
+            raise rope._wrong("low_freq_factor", f"is {low}, not below high_freq_factor, {high}")
+        return base, Stretch(factor, length, low, high)
 
     def _wrong(self, key: str, what: str) -> CheckpointError:
         return CheckpointError(
@@ -159,7 +174,9 @@ class Settings:
         )
 
 
-def settings(table: Mapping[str, Any], kind: str, *, where: str, layers: int) -> Settings:
+def settings(
+    table: Mapping[str, Any], kind: str, *, folder: Path, where: str, layers: int
+) -> Settings:
     """A table of a type, once nothing in it asks for what is not built here.
 
     Raises:
@@ -173,7 +190,7 @@ def settings(table: Mapping[str, Any], kind: str, *, where: str, layers: int) ->
                 where=where,
                 fix="take another model, or run this one with transformers",
             )
-    return Settings(kind, table, where, layers)
+    return Settings(kind, table, folder, where, layers)
 
 
 def open_config(folder: Path, *, known: Mapping[str, Any], layers: int) -> Settings:
@@ -211,7 +228,7 @@ def open_config(folder: Path, *, known: Mapping[str, Any], layers: int) -> Setti
             where=where,
             fix="take the model they were made of, in bf16, fp16 or fp32",
         )
-    return settings(table, kind, where=where, layers=layers)
+    return settings(table, kind, folder=folder, where=where, layers=layers)
 
 
 def code_of(table: Mapping[str, Any]) -> str:

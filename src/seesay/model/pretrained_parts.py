@@ -35,8 +35,8 @@ def normalise(config: Settings) -> Normalise:
 
 
 def _pixels(config: Settings) -> tuple[list[float], list[float]] | None:
-    folder = Path(config.where.partition(": ")[0]).parent
-    for path in (folder / "preprocessor_config.json", folder / "processor_config.json"):
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        path = config.folder / name
         table = read_json(path) if path.is_file() else {}
         table = table.get("image_processor", table)
         if isinstance(table, dict) and "image_mean" in table:
@@ -195,7 +195,8 @@ def llama(config: Settings, *, tied: bool | None = None) -> Decoder:
     vocabulary, epsilon = config.count("vocab_size"), config.number("rms_norm_eps")
     told = None if config.kind == "qwen2" else config.get("head_dim")
     head_width = width // heads if told is None else config.count("head_dim")
-    rotary = layers.Rotary(width=head_width, base=config.rope())
+    base, stretch = config.rope()
+    rotary = layers.Rotary(width=head_width, base=base, stretch=stretch)
     qkv = config.kind == "qwen2" or config.flag("attention_bias")
     tied = config.flag("tie_word_embeddings") if tied is None else tied
     return Decoder(

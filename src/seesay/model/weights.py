@@ -223,6 +223,8 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: it is none, or cannot be read.
     """
     try:
+        if not path.is_file():  # A pipe would be waited on for ever.
+            raise ValueError("no file")
         size = path.stat().st_size
         if size > _MOST_JSON:
             raise ValueError(f"{size:,} bytes, and at most {_MOST_JSON:,} are read")
@@ -243,6 +245,8 @@ def _not_whole(path: Path, why: str) -> CheckpointError:
 def _header(path: Path) -> dict[str, Stored]:
     """The tensors of a file, once its header agrees with its length."""
     try:
+        if not path.is_file():  # A pipe would be waited on for ever.
+            raise _not_whole(path, "no file")
         size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
