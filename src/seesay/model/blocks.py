@@ -55,6 +55,10 @@ class Block(nn.Module):
     """A transformer layer: attention, optional cross-attention, MLP, each beside a residual path.
 
     `norm_first` puts norms before each part (GPT, ViT, Llama); otherwise after its sum (BERT).
+
+    Args:
+        attention_scale, mlp_scale: (D,): learned factors of what each part finds (LayerScale,
+            arXiv:2103.17239, equation 4), or None.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class Block(nn.Module):
         mlp_norm: nn.Module,
         cross: Attention | None = None,
         cross_norm: nn.Module | None = None,
+        attention_scale: Tensor | None = None,
+        mlp_scale: Tensor | None = None,
         norm_first: bool = True,
         dropout: float = 0.0,
     ) -> None:
@@ -73,6 +79,9 @@ class Block(nn.Module):
         self.attention, self.attention_norm = attention, attention_norm
         self.cross, self.cross_norm = cross, cross_norm
         self.mlp, self.mlp_norm = mlp, mlp_norm
+        self.attention_scale, self.mlp_scale = (
+            None if scale is None else nn.Parameter(scale) for scale in (attention_scale, mlp_scale)
+        )
         self.norm_first, self.dropout = norm_first, nn.Dropout(dropout)
 
     def forward(
@@ -127,10 +136,12 @@ class Block(nn.Module):
             # What may look at nothing gets nothing: softmax alone would be even over all.
             return found if own is None else found.masked_fill(~sees(own), 0.0)
 
-        x_BTD = self._residual(x_BTD, look, self.attention_norm, at=at)
+        x_BTD = self._residual(
+            x_BTD, look, self.attention_norm, scale=self.attention_scale, at=at
+        )
         if self.cross is not None and self.cross_norm is not None:
             x_BTD = self._residual(x_BTD, look_across, self.cross_norm)
-        x_BTD = self._residual(x_BTD, self.mlp, self.mlp_norm)
+        x_BTD = self._residual(x_BTD, self.mlp, self.mlp_norm, scale=self.mlp_scale)
         if record is not None:
             record[f"{name}.features"] = x_BTD
         return x_BTD
@@ -141,9 +152,11 @@ class Block(nn.Module):
         part: Callable[[Tensor], Tensor],
         norm: nn.Module,
         *,
+        scale: Tensor | None = None,
         at: At | None = None,
     ) -> Tensor:
         found = self.dropout(part(norm(x) if self.norm_first else x))
+        found = found if scale is None else found * scale
         x = (x if at is None else take(x, at.places)) + found
         return x if self.norm_first else norm(x)
 
@@ -164,12 +177,20 @@ def stack(
     out_bias: bool | None = None,
     mlp_bias: bool | None = None,
     head_norm: str | None = None,
+    head_epsilon: float = 1e-6,
     rotary: Rotary | None = None,
     cross_width: int | None = None,
+    layer_scale: float | None = None,
     norm_first: bool = True,
     dropout: float = 0.0,
 ) -> nn.ModuleList:
-    """`depth` equal blocks; with `cross_width`, each also looks at features of that width."""
+    """`depth` equal blocks; with `cross_width`, each also looks at features of that width.
+
+    layer_scale: what the learned factors of what a part finds begin as, or None for no factors.
+    """
+
+    def scale() -> Tensor | None:
+        return None if layer_scale is None else torch.full((width,), layer_scale)
 
     def attention(context_width: int | None = None) -> Attention:
         return Attention(
@@ -181,6 +202,7 @@ def stack(
             bias=bias,
             out_bias=out_bias,
             head_norm=head_norm,
+            head_epsilon=head_epsilon,
             rotary=None if context_width else rotary,
         )
 
@@ -198,6 +220,8 @@ def stack(
                 bias=bias if mlp_bias is None else mlp_bias,
             ),
             mlp_norm=norm(norms, width, epsilon=epsilon),
+            attention_scale=scale(),
+            mlp_scale=scale(),
             norm_first=norm_first,
             dropout=dropout,
         )

@@ -32,6 +32,8 @@ class Model(nn.Module):
     instructed: bool = False
     # Whether several groups of pictures, each with its documents, may share a row.
     packs: bool = False
+    # Whether the class token, where the vision side has one, is looked at beside the patches.
+    sees_class: bool = False
     vision: nn.Module
     picture_token: int
     # The words' side: an `embedding`, and the `logits` of features; None where there is none.
@@ -72,9 +74,12 @@ class Model(nn.Module):
         return self.connector(patches, fused=fused, record=record)
 
     def gridded(self, patches: Float[Tensor, "N S V"]) -> Float[Tensor, "N P V"]:
-        """The patches alone, without the class token where the vision side puts one before them."""
+        """The patches alone, without the class token where the vision side puts one before them.
+
+        Or with it, where the family `sees_class`.
+        """
         token = getattr(self.vision, "class_token", None)
-        return patches if token is None else patches[:, 1:]
+        return patches if token is None or self.sees_class else patches[:, 1:]
 
     def see(
         self,

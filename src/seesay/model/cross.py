@@ -20,16 +20,24 @@ class Cross(Transformer):
     h = decoder(embed(words), context = connector(vision(pictures))), logits = head(h).
 
     A picture's mark stands where it is shown. Words see the pictures shown last before them: all
-    of a row's where they come first, each question's own where pictures stand between.
+    of a row's where they come first, each question's own where pictures stand between. With
+    `sees_class` they look at the class token too (BLIP, arXiv:2201.12086).
     """
 
     can = ("answer", "choose", "caption")
     interleaves = packs = True
 
     def __init__(
-        self, *, vision: nn.Module, connector: nn.Module, text: Decoder, picture_token: int
+        self,
+        *,
+        vision: nn.Module,
+        connector: nn.Module | None,
+        text: Decoder,
+        picture_token: int,
+        sees_class: bool = False,
     ) -> None:
         super().__init__()
+        self.sees_class = sees_class
         self.vision, self.connector, self.text = vision, connector, text
         self.picture_token = picture_token
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from seesay.config import ModelConfig
+from seesay.errors import LengthError
 from seesay.model import layers, parts
 from seesay.model.contract import Embedder
 from seesay.model.layers import Record, compute_type
@@ -30,6 +31,10 @@ class Dual(Embedder):
         text_project: the feature of a text's last token -> the same space.
         causal: words see those before them only (CLIP); otherwise each other (SigLIP).
         scale: the temperature is exp(-scale) to begin with. bias: begins so, or None for none.
+        most: what exp(scale) does not go above, or None. CLIP found training unstable above 100
+            (section 2.5); SigLIP's own weights are.
+        padded: how long every text is made with which token, all of it seen and its last place
+            telling (SigLIP); or None.
     """
 
     can = ("embed", "choose")
@@ -46,11 +51,16 @@ class Dual(Embedder):
         causal: bool = True,
         scale: float = math.log(1 / 0.07),
         bias: float | None = None,
+        most: float | None = 100.0,
+        padded: tuple[int, int] | None = None,
+        sees_class: bool = False,
     ) -> None:
         super().__init__()
+        self.sees_class = sees_class
         self.vision, self.pool, self.project = vision, pool, project
         self.text, self.text_project = text, text_project
         self.picture_token, self.causal = picture_token, causal
+        self.most, self.padded = most, padded
         self.scale = nn.Parameter(torch.tensor(scale))
         self.bias = nn.Parameter(torch.tensor(bias)) if bias is not None else None
 
@@ -81,6 +91,8 @@ class Dual(Embedder):
         record: Record | None = None,
     ) -> Float[Tensor, "M E"]:
         """Texts as vectors of unit length."""
+        if self.padded is not None:
+            tokens, real = lengthened(tokens, real, padded=self.padded)
         h_MTD = self.read(tokens, real, fused=fused, record=record)
         return self.place(last_of(h_MTD, real))
 
@@ -92,15 +104,20 @@ class Dual(Embedder):
         self, pictures: Float[Tensor, "B E"], texts: Float[Tensor, "M E"]
     ) -> Float[Tensor, "B M"]:
         """Scores of every picture with every text."""
-        return scaled(pictures.float() @ texts.float().T, scale=self.scale, bias=self.bias)
+        likeness = pictures.float() @ texts.float().T
+        return scaled(likeness, scale=self.scale, bias=self.bias, most=self.most)
 
 
 def scaled(
-    likeness: Float[Tensor, "B M"], *, scale: Float[Tensor, ""], bias: Float[Tensor, ""] | None
+    likeness: Float[Tensor, "B M"],
+    *,
+    scale: Float[Tensor, ""],
+    bias: Float[Tensor, ""] | None,
+    most: float | None = 100.0,
 ) -> Float[Tensor, "B M"]:
-    """exp(scale) · likeness + bias: the scores that likeness gives."""
-    # Not above 100: CLIP found training unstable there (section 2.5).
-    scores = scale.clamp(max=math.log(100)).exp() * likeness
+    """exp(scale), not above `most`, · likeness + bias: the scores that likeness gives."""
+    scale = scale if most is None else scale.clamp(max=math.log(most))
+    scores = scale.exp() * likeness
     return scores if bias is None else scores + bias
 
 
@@ -119,6 +136,25 @@ def places(tokens: Int[Tensor, "M T"]) -> Int[Tensor, "M T"]:
 def unit(x: Float[Tensor, "*B E"]) -> Float[Tensor, "*B E"]:
     """Vectors of unit length, in fp32."""
     return F.normalize(x.float(), dim=-1)
+
+
+def lengthened(
+    tokens: Int[Tensor, "M T"], real: Bool[Tensor, "M T"], *, padded: tuple[int, int]
+) -> tuple[Int[Tensor, "M L"], Bool[Tensor, "M L"]]:
+    """Texts made as long as `padded` says with its token, and all of that taken for real.
+
+    Raises:
+        LengthError: one is longer already.
+    """
+    length, token = padded
+    longest = int(real.sum(dim=1).max()) if len(real) else 0
+    if longest > length:
+        raise LengthError(
+            f"a text of {longest} tokens, but this model reads {length}", fix="shorten the text"
+        )
+    made = tokens.where(real, token)[:, :length]
+    made = F.pad(made, (0, length - made.shape[1]), value=token)
+    return made, torch.ones_like(made, dtype=torch.bool)
 
 
 def last_of(h_MTD: Float[Tensor, "M T D"], real_MT: Bool[Tensor, "M T"]) -> Float[Tensor, "M D"]:

@@ -6,7 +6,9 @@ Every attention has two paths. `plain` is softmax(QK')V written out: it can be i
 faster one on CPUs at short sequences. `fused` is torch's scaled_dot_product_attention.
 """
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -44,22 +46,49 @@ def norm(kind: str, width: int, *, epsilon: float = 1e-6) -> nn.Module:
     return {"rms": nn.RMSNorm, "layer": nn.LayerNorm}[kind](width, eps=epsilon)
 
 
+class Stretch(NamedTuple):
+    """Rotary positions of longer texts than a model began with, their turns slowed by `factor`.
+
+    All of them by that (arXiv:2306.15595), or, where there is a `length` of texts before, only
+    those that go round fewer than `low` times in it, those that do so more than `high` times not at
+    all, and others between (Llama 3.1, arXiv:2407.21783).
+    """
+
+    factor: float
+    length: float | None = None
+    low: float = 1.0
+    high: float = 4.0
+
+    def __call__(self, turns: Tensor) -> Tensor:
+        """Angles a position, stretched."""
+        if self.length is None:
+            return turns / self.factor
+        rounds = self.length * turns / (2 * math.pi)
+        kept = ((rounds - self.low) / (self.high - self.low)).clamp(0, 1)
+        return turns * ((1 - kept) / self.factor + kept)
+
+
 class Rotary(nn.Module):
     """Rotary positions (RoFormer, arXiv:2104.09864) in the half-split layout of Llama.
 
     Args:
         width: of one head; even.
         base: the longest wavelength is 2π·base positions.
+        stretch: what is made of that for longer texts, or None.
     """
 
-    def __init__(self, *, width: int, base: float = 10_000.0) -> None:
+    def __init__(
+        self, *, width: int, base: float = 10_000.0, stretch: Stretch | None = None
+    ) -> None:
         super().__init__()
-        self.width, self.base = width, base
+        self.width, self.base, self.stretch = width, base, stretch
 
     def angles(self, positions_BT: Int[Tensor, "B T"]) -> tuple[Tensor, Tensor]:
         """Cosines and sines, each (B, 1, T, W), for positions; the first half's sines negative."""
         steps = torch.arange(0, self.width, 2, device=positions_BT.device, dtype=torch.float32)
-        angles_B1Tw = (positions_BT[..., None] * self.base ** (-steps / self.width))[:, None]
+        turns_w = self.base ** (-steps / self.width)
+        turns_w = turns_w if self.stretch is None else self.stretch(turns_w)
+        angles_B1Tw = (positions_BT[..., None] * turns_w)[:, None]
         cos, sin = angles_B1Tw.cos(), angles_B1Tw.sin()
         return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
@@ -122,7 +151,8 @@ class Attention(nn.Module):
         num_heads, num_kv_heads: `num_kv_heads` divides `num_heads`; equal for plain attention.
         context_width: of what is looked at, where that is not the queries' own sequence.
         bias: on the query, key and value projections. `out_bias`: on the output's.
-        head_norm: `rms` or `layer` for normalised queries and keys (QK-norm, arXiv:2302.05442).
+        head_norm: `rms` or `layer` for normalised queries and keys (QK-norm, arXiv:2302.05442);
+            head_epsilon: of these norms.
         rotary: rotary positions, or None.
 
     `prefix`, where fine-tuning puts one in (`adapt`), adds what it finds in learned vectors.
@@ -139,6 +169,7 @@ class Attention(nn.Module):
         bias: bool = False,
         out_bias: bool | None = None,
         head_norm: str | None = None,
+        head_epsilon: float = 1e-6,
         rotary: Rotary | None = None,
     ) -> None:
         super().__init__()
@@ -151,8 +182,10 @@ class Attention(nn.Module):
         self.key = nn.Linear(context, inner_kv, bias=bias)
         self.value = nn.Linear(context, inner_kv, bias=bias)
         self.out = nn.Linear(inner, width, bias=bias if out_bias is None else out_bias)
-        self.query_norm = norm(head_norm, self.head_width) if head_norm else nn.Identity()
-        self.key_norm = norm(head_norm, self.head_width) if head_norm else nn.Identity()
+        self.query_norm, self.key_norm = (
+            norm(head_norm, self.head_width, epsilon=head_epsilon) if head_norm else nn.Identity()
+            for _ in range(2)
+        )
         self.rotary = rotary
         self.prefix: nn.Module | None = None
 

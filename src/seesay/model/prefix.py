@@ -30,6 +30,8 @@ class Prefix(Transformer):
     `QueryProjection` with words, then waits for it (InstructBLIP, arXiv:2305.06500). All pictures
     stand before the words there.
 
+    With `sees_class`, the class token goes to the connector too (BLIP-2, arXiv:2301.12597).
+
     With `prefix_lm`, the words of a question see each other both ways, as pictures do (T5,
     arXiv:1910.10683, section 3.2.1; PaliGemma, arXiv:2407.07726).
     """
@@ -46,8 +48,10 @@ class Prefix(Transformer):
         picture_token: int,
         prefix_lm: bool = False,
         instructed: bool = False,
+        sees_class: bool = False,
     ) -> None:
         super().__init__()
+        self.sees_class = sees_class
         self.instructed = instructed
         self.interleaves = self.packs = not instructed
         self.vision, self.connector, self.text = vision, connector, text

@@ -77,9 +77,9 @@ class MatchHead(nn.Module):
 class FillHead(nn.Module):
     """norm(gelu(Wx + b)) (BERT's transform before its decoder, arXiv:1810.04805)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, epsilon: float = 1e-5) -> None:
         super().__init__()
-        self.transform, self.norm = nn.Linear(width, width), nn.LayerNorm(width)
+        self.transform, self.norm = nn.Linear(width, width), nn.LayerNorm(width, eps=epsilon)
 
     def forward(self, features: Float[Tensor, "*K D"]) -> Float[Tensor, "*K D"]:
         return self.norm(F.gelu(self.transform(features)))

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from seesay.config import ModelConfig
 from seesay.model import layers, parts
+from seesay.model.dual import places
 from seesay.model.layers import Record, compute_type
 from seesay.model.reader import FillHead, MatchHead, Reader
 from seesay.model.rows import Context
-from seesay.model.text import Decoder
+from seesay.model.text import Decoder, Words
 
 
 class Single(Reader):
@@ -22,7 +23,9 @@ class Single(Reader):
     x = [embed(words) + kind₀; connector(vision(picture)) + kind₁], h = encoder(x).
 
     Args:
-        kinds: (2, D): what is added to words and to patches, to tell them apart.
+        kinds: (2 or more, D): what is added to words and to patches, to tell them apart.
+        words: embeds words at their places, where the text side does not; or None.
+        sees_class: whether the class token stands among the patches.
     """
 
     can = ("answer", "choose", "match", "fill")
@@ -31,18 +34,21 @@ class Single(Reader):
         self,
         *,
         vision: nn.Module,
-        connector: nn.Module,
+        connector: nn.Module | None,
         text: Decoder,
         kinds: Tensor,
         match_head: nn.Module,
         fill_head: nn.Module,
         picture_token: int,
+        words: Words | None = None,
+        sees_class: bool = False,
     ) -> None:
         super().__init__()
+        self.sees_class = sees_class
         self.vision, self.connector, self.text = vision, connector, text
         self.kinds_embedding = nn.Parameter(kinds)
         self.match_head, self.fill_head = match_head, fill_head
-        self.picture_token = picture_token
+        self.picture_token, self.words = picture_token, words
 
     def join(
         self,
@@ -54,7 +60,11 @@ class Single(Reader):
         record: Record | None = None,
     ) -> Float[Tensor, "M T D"]:
         """Features of words that have seen each other and the pictures, one context a text."""
-        words_MTD = self.text.embed(tokens) + self.kinds_embedding[0]
+        if self.words is None:
+            words_MTD = self.text.embed(tokens)
+        else:
+            words_MTD = self.words.embed(tokens, positions=places(tokens))
+        words_MTD = words_MTD + self.kinds_embedding[0]
         seen_MSD = context.features_BSD + self.kinds_embedding[1]
         x_MLD = torch.cat((words_MTD.to(seen_MSD.dtype), seen_MSD), dim=1)
         allowed_ML = torch.cat((real, context.real_BS), dim=1)

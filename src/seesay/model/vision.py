@@ -39,7 +39,8 @@ class PatchStem(nn.Module):
         self.project = nn.Conv2d(3, width, patch, stride=patch, bias=bias)
 
     def forward(self, pixels: Float[Tensor, "N C H W"]) -> Float[Tensor, "N V h w"]:
-        return self.project(pixels)
+        # Weights of another precision (bf16 from a file) take pictures of theirs.
+        return self.project(pixels.to(self.project.weight.dtype))
 
 
 class Convolution(nn.Module):
@@ -232,14 +233,24 @@ class Pool(nn.Module):
     arXiv:2106.04560): x = attention(probe, patches); x + mlp(norm(x)).
     """
 
-    def __init__(self, kind: str, *, width: int, num_heads: int, epsilon: float = 1e-6) -> None:
+    def __init__(
+        self,
+        kind: str,
+        *,
+        width: int,
+        num_heads: int,
+        epsilon: float = 1e-6,
+        mlp_inner: int | None = None,
+        activation: str = "gelu_tanh",
+    ) -> None:
         super().__init__()
         self.kind = kind
         if kind == "attention":
             self.probe = nn.Parameter(torch.randn(1, width) / width**0.5)
             self.attention = Attention(width=width, num_heads=num_heads, bias=True)
             self.norm = nn.LayerNorm(width, eps=epsilon)
-            self.mlp = MLP(width=width, inner=4 * width, activation="gelu_tanh", bias=True)
+            inner = mlp_inner or 4 * width
+            self.mlp = MLP(width=width, inner=inner, activation=activation, bias=True)
 
     def forward(
         self,
