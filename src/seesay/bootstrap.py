@@ -166,6 +166,7 @@ def _copy(picture: Picture, folder: Path, number: int) -> str:
         name = f"{number:06d}{picture.suffix.lower()}"
         shutil.copyfile(picture, folder / name)
     else:
-        name = f"{number:06d}.{(decode.sniff(picture) or 'png').lower()}"
-        (folder / name).write_bytes(picture)
+        data = decode.encoded(picture, decode.name(picture))
+        name = f"{number:06d}.{(decode.sniff(data) or 'png').lower()}"
+        (folder / name).write_bytes(data)
     return name

@@ -16,12 +16,12 @@ from typing import Any, overload
 import numpy as np
 
 from seesay.errors import DataError
-from seesay.records import Box, Example, Origin, Turn
+from seesay.records import Box, Cell, Example, Origin, Span, Stamp, Turn, Within
 
 # As many examples as this are kept on disk.
 MOST = 100_000
 # What an example may hold, by the name it is written under.
-KINDS = {each.__name__: each for each in (Example, Turn, Box, Origin)}
+KINDS = {each.__name__: each for each in (Example, Turn, Box, Origin, Stamp, Span, Cell)}
 _WHAT = "="  # the key of a kind's name: no field has it
 
 
@@ -164,7 +164,7 @@ class Kept:
 
 
 def _is_named(example: Example) -> bool:
-    return all(isinstance(picture, Path) for picture in example.images)
+    return all(isinstance(picture, Path | Within) for picture in example.images)
 
 
 def _removed(folder: Path, process: int) -> None:

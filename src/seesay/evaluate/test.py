@@ -153,7 +153,7 @@ def fingerprint(example: Example) -> str:
 def _identity(picture: Picture) -> bytes:
     if isinstance(picture, np.ndarray):
         return repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes()
-    return picture if isinstance(picture, bytes) else str(picture).encode()
+    return picture if isinstance(picture, bytes) else str(identity(picture)).encode()
 
 
 def _slices(labels: Sequence[Mapping[str, str]]) -> dict[str, list[int]]:
