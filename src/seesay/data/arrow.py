@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from seesay.data import within
 from seesay.data.tables import Row, Table, joined, json_object
 from seesay.errors import DataError
@@ -60,7 +62,7 @@ def arrow(path: Path, root: Path | None = None) -> Table:
     import pyarrow
 
     try:
-        held, (base, stream) = within.stamp(path), _stream(path)
+        held, schema = within.stamp(path), _stream(path)[1].schema
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"not Arrow: {error}", where=str(path), fix=_AGAIN) from None
 
@@ -70,11 +72,11 @@ def arrow(path: Path, root: Path | None = None) -> Table:
             chosen = batch.select(list(wanted))
             for start in range(0, len(chosen), AT_ONCE):
                 piece = chosen.slice(start, AT_ONCE)
-                yield piece, lambda name, i, place, piece=piece: _span(
-                    piece.column(name)[i], place, base, held
-                )
+                pictured = [name for name in wanted if _holds_bytes(schema.field(name).type)]
+                places = {name: _spans(piece.column(name), base, held) for name in pictured}
+                yield piece, lambda name, i, place, places=places: places[name](i, place)
 
-    return _table(path, "Arrow", stream.schema, batches, root)
+    return _table(path, "Arrow", schema, batches, root)
 
 
 def _stream(path: Path) -> "tuple[pyarrow.Buffer, pyarrow.RecordBatchReader]":
@@ -92,14 +94,30 @@ def _stream(path: Path) -> "tuple[pyarrow.Buffer, pyarrow.RecordBatchReader]":
     )
 
 
-def _span(
-    cell: "pyarrow.Scalar", place: int | None, base: "pyarrow.Buffer", file: Stamp
-) -> Span | None:
-    """Where in its file a picture lies; None where it does not, for it was compressed."""
-    cell = cell if place is None else cell[place]
-    data = (cell["bytes"] if hasattr(cell, "keys") else cell).as_buffer()
-    start = data.address - base.address
-    return Span(file, start, data.size) if 0 <= start <= base.size - data.size else None
+def _spans(
+    column: "pyarrow.Array", base: "pyarrow.Buffer", file: Stamp
+) -> Callable[[int, int | None], Span | None]:
+    """Where in its file each picture of a column lies; None where it does not, for it was
+    compressed.
+    """
+    from pyarrow import types
+
+    listed = column.offsets.to_numpy() if hasattr(column, "offsets") else np.arange(0)
+    inner = column.values if len(listed) else column
+    inner = inner.field("bytes") if types.is_struct(inner.type) else inner
+    wide = np.int64 if types.is_large_binary(inner.type) else np.int32
+    _, offsets, data = inner.buffers()
+    begin = data.address - base.address if data else -1
+    if not 0 <= begin <= base.size:
+        return lambda row, place: None
+    bounds = np.frombuffer(offsets, wide)[inner.offset :]
+
+    def at(row: int, place: int | None) -> Span:
+        number = row if place is None else int(listed[row]) + place
+        start, end = int(bounds[number]), int(bounds[number + 1])
+        return Span(file, begin + start, end - start)
+
+    return at
 
 
 def saved(folder: Path, root: Path | None = None) -> Table:

@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, TextIO
+from io import TextIOWrapper
+from typing import Any
 
 from seesay.errors import DataError
 
@@ -17,7 +18,7 @@ _TAIL = 16
 class Elements:
     """Reads a file of JSON from its beginning; of its text, as much is held as one value takes."""
 
-    def __init__(self, file: TextIO, path: str) -> None:
+    def __init__(self, file: TextIOWrapper, path: str) -> None:
         self.file, self.path = file, path
         self.number = 0  # of the element of a list that is read, from 1
         self._text, self._at = "", 0
@@ -86,17 +87,21 @@ class Elements:
         new = self.file.read(max(CHUNK, len(rest)))
         if not new:
             return False
-        self._column = len(gone) - gone.rfind("\n") - 1 if "\n" in gone else self._column + len(gone)
+        self._column = _column(gone, self._column)
         self._lines, self._before = self._lines + gone.count("\n"), self._before + len(gone)
         self._text, self._at = rest + new, 0
         return True
 
     def _wrong(self, why: str, at: int) -> DataError:
         before = self._text[:at]
-        column = len(before) - before.rfind("\n") - 1 if "\n" in before else self._column + at
-        line = self._lines + before.count("\n") + 1
+        column, line = _column(before, self._column), self._lines + before.count("\n") + 1
         return DataError(
             f"not JSON: {why}: line {line} column {column + 1} (char {self._before + at})",
             where=f"{self.path}:{self.number}" if self.number else self.path,
             fix="write it again",
         )
+
+
+def _column(text: str, before: int) -> int:
+    """Characters of the last line, where so many of it came before this text."""
+    return len(text) - text.rfind("\n") - 1 if "\n" in text else before + len(text)

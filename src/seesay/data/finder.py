@@ -15,7 +15,8 @@ from seesay.records import Picture, Within
 MAX_HELD = 8 * 2**30  # bytes of pictures that are held in memory
 
 
-# Names, and pictures within a file, that are remembered: rows on one picture mostly follow each other.
+# Names whose pictures are remembered, and pictures whose places are: rows on one picture mostly
+# follow each other.
 MAX_NAMES = 100_000
 
 

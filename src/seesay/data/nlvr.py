@@ -1,6 +1,6 @@
 """NLVR and NLVR2: sentences about pictures that their identifiers name (arXiv:1811.00491)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 

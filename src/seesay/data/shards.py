@@ -7,8 +7,9 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -186,7 +187,7 @@ def _key(name: str) -> tuple[str, str]:
 
 
 def _sample(
-    key: str, members: Sequence[_Member], file: BinaryIO
+    key: str, members: Sequence[_Member], file: BufferedReader
 ) -> tuple[Mapping[str, Any] | str, list[tuple[int, int]]]:
     """The columns in a sample's texts, or why they cannot be read; and where its pictures lie."""
     files = {member.ending: member for member in members}
@@ -197,7 +198,7 @@ def _sample(
     return fields(texts, key), [(picture.start, picture.size) for picture in pictures]
 
 
-def _content(file: BinaryIO, member: _Member) -> bytes:
+def _content(file: BufferedReader, member: _Member) -> bytes:
     file.seek(member.start)
     return file.read(member.size)
 

@@ -12,7 +12,7 @@ from seesay.errors import DataError
 from seesay.metrics.evaluation import Scores
 from seesay.metrics.intervals import Measures, score
 from seesay.predict import Predictor
-from seesay.records import Box, Example, Picture
+from seesay.records import Box, Example, Picture, identity
 from seesay.tasks import TASKS, ground, moderate
 
 # Measures with a row for each of some examples, and which those are; the headline score's first.
