@@ -4,6 +4,7 @@ import os
 import pickle
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -11,13 +12,19 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+import torch
 from data.layouts import png, tar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seesay.data import images, store, within
+from seesay.config import DataConfig, SourceConfig
+from seesay.data import images, order, store, within
 from seesay.data.decode import encoded, measure
+from seesay.data.fit import Fit
+from seesay.data.rows import FileRows
 from seesay.data.sources import read
+from seesay.data.stream import Stream, loader
+from seesay.data.text import learn
 from seesay.data.within import Lying, placed
 from seesay.errors import DataError, PictureError
 from seesay.records import Cell, Example, Span, Stamp, Within, identity
@@ -26,6 +33,8 @@ from seesay.train import auto
 COUNT = 40
 PICTURES = [png(i) for i in range(COUNT)]
 TEXTS = [f"a {i}" for i in range(COUNT)]
+TEXT = learn(["a cat", *TEXTS], vocabulary=300)
+FIT = Fit(size=(8, 8), picture_tokens=4, row_tokens=40)
 
 
 @pytest.fixture(autouse=True)
@@ -165,14 +174,45 @@ def test_row_groups_are_kept_while_there_is_room(tmp_path, monkeypatch):
     assert contents(found) == PICTURES and not groups
 
 
-def test_what_a_shard_lacks_is_no_matter_for_the_others(tmp_path):
-    """A picture is read without any other file than its own, nor any other row group."""
+def test_what_a_shard_lacks_is_no_matter_for_the_others(tmp_path, monkeypatch):
+    """Rows come in an order of their own, and each is read without any file but its own."""
     for i in range(3):
         tar(tmp_path / f"train-{i}.tar", {"0.png": PICTURES[i], "0.txt": b"a cat"})
     found = read(tmp_path / "train-*.tar").examples
+    made = FileRows(found, text=TEXT, fit=FIT, seed=0)
     for i in (0, 2):
         (tmp_path / f"train-{i}.tar").unlink()
+    monkeypatch.setattr(within, "_here", None)  # an open file would be there still
     assert contents(found[1:2]) == PICTURES[1:2]
+    there = [i for i in range(3) if made.rows[order.permuted(i, size=3, seed=0)] == [1]]
+    assert [made.row(i, None).origin for i in there] == [str(found[1].origin)]
+    with pytest.raises(PictureError, match="No such file"):
+        [made.row(i, None) for i in range(3)]
+
+
+@each_layout
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_goes_on_where_it_stood(tmp_path, monkeypatch, layout, workers):
+    """Pictures come from their file in the order of the seed, whoever reads them, from any step."""
+    found = read(layout(tmp_path)).examples
+    held = [replace(e, images=(encoded(e.images[0], ""),)) for e in found]
+
+    def batches(examples, *, workers: int, start: int = 0) -> list:
+        monkeypatch.setattr(within, "_here", None)
+        rows = FileRows(examples, text=TEXT, fit=FIT, seed=3)
+        config = DataConfig(sources=(SourceConfig(),))
+        made = Stream([rows], config=config, text=TEXT, fit=FIT, batch=7)
+        place = order.Place.first((1.0,)).after(7 * start)
+        steps = made.steps(start=start, total=9, progress=lambda step: 0.0, place=place)
+        return [batch for _, batch in loader(made, steps, workers=workers)]
+
+    whole = batches(held, workers=0)
+    resumed = batches(found, workers=workers, start=4)
+    assert len(resumed) == 5 and len({w.origins for w in whole}) == 9
+    for one, other in zip(whole[4:], resumed, strict=True):
+        assert one.origins == other.origins and not other.skipped
+        assert torch.equal(one.pictures_NCHW, other.pictures_NCHW)
+        assert torch.equal(one.tokens_BT, other.tokens_BT)
 
 
 @each_layout

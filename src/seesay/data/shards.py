@@ -156,7 +156,7 @@ def _members(path: Path) -> Iterator[_Member]:
     with _tar(path) as tar:
         try:
             while (info := tar.next()) is not None:
-                tar.members = []  # or it would keep them all
+                vars(tar)["members"] = []  # or it would keep them all
                 end, count = info.offset_data + -(-info.size // BLOCK) * BLOCK, count + 1
                 if info.isfile() and info.name.lower().endswith(known):
                     yield _Member(*_key(info.name), info.offset_data, info.size)
