@@ -1,7 +1,10 @@
 """What every test gets: shapes and types checked at run time, fixed seeds, the test material."""
 
+import atexit
 import os
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,9 @@ _hook = jaxtyping.install_import_hook("seesay", "typecheck.checked")
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["SEESAY_NO_TUNABLES"] = "1"  # A test process must not start itself anew.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# What is fetched and counted here is nobody's.
+os.environ["SEESAY_CACHE"] = tempfile.mkdtemp(prefix="seesay-tests-")
+atexit.register(shutil.rmtree, os.environ["SEESAY_CACHE"], ignore_errors=True)
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402

@@ -14,15 +14,63 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# A picture on disk, its encoded bytes, or its pixels (H, W, 3; uint8; RGB).
-Picture = Path | bytes | np.ndarray
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A file as it was when it was read: its size in bytes, and when (ns) it was written."""
+
+    path: str
+    size: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A picture that is `size` bytes of a larger file, from `start` on.
+
+    digest: of these bytes, by which pictures are told apart.
+    """
+
+    file: Stamp
+    start: int
+    size: int
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file.path} at byte {self.start}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A picture in a column of a Parquet file: in a row of a row group, and at a place in the cell
+    (None: all of it). digest: as of `Span`.
+    """
+
+    file: Stamp
+    column: str
+    group: int
+    row: int
+    place: int | None = None
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file.path} in row {self.row} of row group {self.group}"
+
+
+# A picture that lies in a larger file.
+Within = Span | Cell
+# A picture on disk, in a larger file, its encoded bytes, or its pixels (H, W, 3; uint8; RGB).
+Picture = Path | Within | bytes | np.ndarray
 
 
 def identity(picture: Picture) -> Hashable:
-    """What is equal for one picture: a file's name, the encoded bytes, or the very array.
+    """What is equal for one picture: a file's name, the encoded bytes (of a larger file, their
+    digest), or the very array.
 
     Arrays are told apart by their places in memory, which whoever asks must hold.
     """
+    if isinstance(picture, Within):
+        return picture.digest
     return id(picture) if isinstance(picture, np.ndarray) else picture
 
 

@@ -14,6 +14,7 @@ from data.layouts import png, tar
 from data.sets import refusal
 
 from seesay.data import remote
+from seesay.data.decode import encoded
 from seesay.data.sources import read
 
 fsspec = pytest.importorskip("fsspec")
@@ -107,7 +108,7 @@ def test_shards_over_http(server, tmp_path, cache):
     found = read(shards(server, tmp_path), say=said.append)
     assert found.format == "tar shards" and not found.broken
     assert [e.answer for e in found.examples] == [f"a {i}" for i in range(9)]
-    assert [e.images[0] for e in found.examples] == [png(i) for i in range(9)]
+    assert [encoded(e.images[0], "") for e in found.examples] == [png(i) for i in range(9)]
     assert str(found.examples[4].origin) == f"{server.address}/train-001.tar/0004"
     assert found.path == f"{server.address}/train-000.tar and 2 more"
     assert said == [

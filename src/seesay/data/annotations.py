@@ -1,6 +1,6 @@
 """Annotations: sets in JSON that are known by their keys: COCO, RefCOCO, VQA, GQA, NLVR."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def of_object(path: Path, value: Mapping[str, Any], root: Path | None) -> Table 
 
 
 def of_rows(
-    path: Path, rows: Sequence[Row], columns: Collection[str], root: Path | None
+    path: Path, rows: Iterable[Row], columns: Collection[str], root: Path | None
 ) -> Table | None:
     """The table of a file that lists objects; None where it is no known set."""
     if "sentences" in columns and {"ref_id", "ann_id", "bbox"} & set(columns):

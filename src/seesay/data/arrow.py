@@ -2,16 +2,23 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from seesay.data import within
 from seesay.data.tables import Row, Table, joined, json_object
 from seesay.errors import DataError
-from seesay.records import Origin
+from seesay.records import Cell, Origin, Span, Stamp, Within
 
 if TYPE_CHECKING:
     import pyarrow
 
+# Some rows, and where a picture of theirs lies: by its column, its row among them, and its place in
+# the cell, where that is a list.
+_Batch = tuple["pyarrow.RecordBatch", Callable[[str, int, int | None], Within | None]]
 # What `save_to_disk` leaves: beside one data set, and beside folders of several.
 STATE, SPLITS = "state.json", "dataset_dict.json"
 AT_ONCE = 256  # rows that are in memory at a time
@@ -19,7 +26,7 @@ _AGAIN = "write or download it again"
 
 
 def parquet(path: Path, root: Path | None = None) -> Table:
-    """The rows of a Parquet file.
+    """The rows of a Parquet file, which is read a few rows at a time.
 
     Raises:
         DataError: it is none, or broken.
@@ -28,12 +35,20 @@ def parquet(path: Path, root: Path | None = None) -> Table:
     import pyarrow.parquet
 
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        held = within.stamp(path)
+        # By pieces: a row group of pictures may be large.
+        file = pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"not Parquet: {error}", where=str(path), fix=_AGAIN) from None
 
-    def batches(wanted: Collection[str]) -> "Iterable[pyarrow.RecordBatch]":
-        return file.iter_batches(AT_ONCE, columns=list(wanted))
+    def batches(wanted: Collection[str]) -> Iterator[_Batch]:
+        for group in range(file.num_row_groups):
+            first = 0
+            for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=list(wanted)):
+                yield batch, lambda name, i, place, group=group, first=first: Cell(
+                    held, name, group, first + i, place
+                )
+                first += len(batch)
 
     return _table(path, "Parquet", file.schema_arrow, batches, root)
 
@@ -47,32 +62,62 @@ def arrow(path: Path, root: Path | None = None) -> Table:
     import pyarrow
 
     try:
-        schema = _stream(path).schema
+        held, schema = within.stamp(path), _stream(path)[1].schema
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"not Arrow: {error}", where=str(path), fix=_AGAIN) from None
 
-    def batches(wanted: Collection[str]) -> "Iterator[pyarrow.RecordBatch]":
-        for batch in _stream(path):
+    def batches(wanted: Collection[str]) -> Iterator[_Batch]:
+        base, stream = _stream(path)
+        for batch in stream:
             chosen = batch.select(list(wanted))
             for start in range(0, len(chosen), AT_ONCE):
-                yield chosen.slice(start, AT_ONCE)
+                piece = chosen.slice(start, AT_ONCE)
+                pictured = [name for name in wanted if _holds_bytes(schema.field(name).type)]
+                places = {name: _spans(piece.column(name), base, held) for name in pictured}
+                yield piece, lambda name, i, place, places=places: places[name](i, place)
 
     return _table(path, "Arrow", schema, batches, root)
 
 
-def _stream(path: Path) -> "pyarrow.RecordBatchReader":
-    """Its batches: of the stream that `datasets` writes, or of an Arrow (Feather) file."""
+def _stream(path: Path) -> "tuple[pyarrow.Buffer, pyarrow.RecordBatchReader]":
+    """The whole file, mapped to memory, and its batches: of the stream that `datasets` writes, or
+    of an Arrow (Feather) file.
+    """
     import pyarrow
 
-    with open(path, "rb") as file:
-        is_file = file.read(6) == b"ARROW1"
-    mapped = pyarrow.memory_map(str(path))
-    if not is_file:
-        return pyarrow.ipc.open_stream(mapped)
+    mapped = pyarrow.memory_map(str(path)).read_buffer()
+    if mapped[:6].to_pybytes() != b"ARROW1":
+        return mapped, pyarrow.ipc.open_stream(mapped)
     reader = pyarrow.ipc.open_file(mapped)
-    return pyarrow.RecordBatchReader.from_batches(
+    return mapped, pyarrow.RecordBatchReader.from_batches(
         reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches))
     )
+
+
+def _spans(
+    column: "pyarrow.Array", base: "pyarrow.Buffer", file: Stamp
+) -> Callable[[int, int | None], Span | None]:
+    """Where in its file each picture of a column lies; None where it does not, for it was
+    compressed.
+    """
+    from pyarrow import types
+
+    listed = column.offsets.to_numpy() if hasattr(column, "offsets") else np.arange(0)
+    inner = column.values if len(listed) else column
+    inner = inner.field("bytes") if types.is_struct(inner.type) else inner
+    wide = np.int64 if types.is_large_binary(inner.type) else np.int32
+    _, offsets, data = inner.buffers()
+    begin = data.address - base.address if data else -1
+    if not 0 <= begin <= base.size:
+        return lambda row, place: None
+    bounds = np.frombuffer(offsets, wide)[inner.offset :]
+
+    def at(row: int, place: int | None) -> Span:
+        number = row if place is None else int(listed[row]) + place
+        start, end = int(bounds[number]), int(bounds[number + 1])
+        return Span(file, begin + start, end - start)
+
+    return at
 
 
 def saved(folder: Path, root: Path | None = None) -> Table:
@@ -106,17 +151,21 @@ def _table(
     path: Path,
     format: str,
     schema: "pyarrow.Schema",
-    batches: "Callable[[Collection[str]], Iterable[pyarrow.RecordBatch]]",
+    batches: "Callable[[Collection[str]], Iterable[_Batch]]",
     root: Path | None,
 ) -> Table:
     import pyarrow
 
+    pictured = {field.name for field in schema if _holds_bytes(field.type)}
+
     def rows(wanted: Collection[str]) -> Iterator[Row]:
         number = 0
         try:
-            for batch in batches(wanted):
-                for row in batch.to_pylist():
+            for batch, at in batches(wanted):
+                for i, row in enumerate(batch.to_pylist()):
                     number += 1
+                    for name in pictured & row.keys():
+                        row[name] = within.placed(row[name], partial(at, name, i))
                     yield Origin(str(path), number), row
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             what = f"cannot be read after row {number}: {error}"
@@ -131,6 +180,17 @@ def _table(
         class_names(_features(schema.metadata or {})),
         _types(schema),
     )
+
+
+def _holds_bytes(kind: "pyarrow.DataType") -> bool:
+    """Whether it is bytes, Hugging Face's image column, or a list of such."""
+    from pyarrow import types
+
+    if types.is_list(kind) or types.is_large_list(kind):
+        return _holds_bytes(kind.value_type)
+    if types.is_struct(kind):
+        return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
+    return types.is_binary(kind) or types.is_large_binary(kind)
 
 
 def _types(schema: "pyarrow.Schema") -> dict[str, str]:

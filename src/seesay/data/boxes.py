@@ -4,7 +4,7 @@ Shapes: T tokens; a box is centre x and y, width and height, as shares of the pi
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from seesay.coordinates import SCALE, Scale, Sides, boxes_in, only_box, shares
 from seesay.data import images
 from seesay.data.geometry import clipped
 from seesay.data.seen import PLAIN, View, retold
+from seesay.data.store import Kept
 from seesay.data.text import Document
 from seesay.errors import DataError, PictureError
 from seesay.records import Example
@@ -44,7 +45,7 @@ def _texts(example: Example) -> list[str]:
     return [text for turn in example.turns for text in (turn.reasoning, turn.text) if text]
 
 
-def in_thousandths(examples: Iterable[Example]) -> list[Example]:
+def in_thousandths(examples: Iterable[Example]) -> Sequence[Example]:
     """Examples whose texts say boxes in pixels of their pictures, as they are said elsewhere.
 
     A row whose picture's size cannot be read stays as it is: who decodes it tells of that.
@@ -52,12 +53,12 @@ def in_thousandths(examples: Iterable[Example]) -> list[Example]:
     Raises:
         DataError: a box beyond its picture; or of one of several pictures, and not of which.
     """
-    made = []
+    made = Kept()
     for example in examples:
         with contextlib.suppress(PictureError):
             example = _in_thousandths(example)
-        made.append(example)
-    return made
+        made.add(example)
+    return made.done()
 
 
 def _in_thousandths(example: Example) -> Example:

@@ -27,7 +27,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from seesay.data import within
 from seesay.errors import PictureError
+from seesay.records import Within
 
 File = io.BytesIO | io.BufferedReader
 MAX_PIXELS = 64_000_000  # a 64-megapixel picture is 192 MB of RGB
@@ -105,13 +107,13 @@ def inspect(data: bytes, *, where: str) -> tuple[Facts, Image.Image]:
     return Facts(sniff(data) or "", kind, *upright.size), upright
 
 
-def measure(picture: Path | bytes, *, where: str) -> tuple[int, int]:
+def measure(picture: Path | Within | bytes, *, where: str) -> tuple[int, int]:
     """(width, height) of the upright picture, from its header: no pixel is decoded.
 
     Raises:
         PictureError: as `encoded`, or where the header cannot be read.
     """
-    if isinstance(picture, bytes):
+    if not isinstance(picture, Path):
         return _measured(io.BytesIO(encoded(picture, where)), where)
     if not _file_size(picture, where):
         raise _empty(where)
@@ -164,18 +166,20 @@ def not_a_picture(head: bytes) -> str:
     return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture{seems}"
 
 
-def name(picture: Path | bytes) -> str:
+def name(picture: Path | Within | bytes) -> str:
     return f"{len(picture)} bytes" if isinstance(picture, bytes) else str(picture)
 
 
-def encoded(picture: Path | bytes, where: str) -> bytes:
+def encoded(picture: Path | Within | bytes, where: str) -> bytes:
+    if isinstance(picture, Within):
+        picture = within.read(picture, where=where)
     if isinstance(picture, bytes):
         size, data = len(picture), picture
     else:
         size, data = _file_size(picture, where), b""
     if size > MAX_BYTES:
         raise PictureError(f"{size} bytes; the limit for one picture is {MAX_BYTES}", where=where)
-    data = data or _file_bytes(picture, where)
+    data = data or (b"" if isinstance(picture, bytes) else _file_bytes(picture, where))
     if not data:
         raise _empty(where)
     return data
@@ -196,9 +200,7 @@ def _file_size(path: Path, where: str) -> int:
     return status.st_size
 
 
-def _file_bytes(picture: Path | bytes, where: str) -> bytes:
-    if isinstance(picture, bytes):
-        return picture
+def _file_bytes(picture: Path, where: str) -> bytes:
     try:
         return picture.read_bytes()
     except OSError as error:

@@ -11,7 +11,7 @@ from seesay.data import objects
 from seesay.data.cells import chosen, options_in, text_in, texts_in
 from seesay.data.columns import PLACES, Columns
 from seesay.data.dialogue import MARK, among, shown, turns_of
-from seesay.data.finder import Finder, Refused
+from seesay.data.finder import MAX_NAMES, Finder, Refused
 from seesay.data.images import size as size_of
 from seesay.data.objects import Asked, Things
 from seesay.data.store import Kept
@@ -139,6 +139,8 @@ class Reader:
         if item.group not in self._sizes:
             try:
                 height, width = size_of(picture, where=str(item.origin))
+                if len(self._sizes) >= MAX_NAMES:
+                    self._sizes.clear()
                 self._sizes[item.group] = width, height
             except PictureError as error:
                 raise Refused(error.what) from None

@@ -3,17 +3,20 @@
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from seesay.data.decode import HEAD, not_a_picture, sniff
+from seesay.data.within import Lying
 from seesay.errors import DataError
-from seesay.records import Picture
+from seesay.records import Picture, Within
 
 MAX_HELD = 8 * 2**30  # bytes of pictures that are held in memory
 
 
-# Names whose pictures are remembered: rows on one picture mostly follow each other.
+# Names whose pictures are remembered, and pictures whose places are: rows on one picture mostly
+# follow each other.
 MAX_NAMES = 100_000
 
 
@@ -22,7 +25,8 @@ class Refused(Exception):
 
 
 class Finder:
-    """Finds pictures by name under `root`, and keeps one copy of those that come as bytes.
+    """Finds pictures by name under `root`, and keeps one copy of those that come as bytes; of those
+    that lie in a larger file, where they lie.
 
     Each is looked at once: that it is there, is inside `root`, is not empty and starts like a
     picture. Whether it decodes is for `check` and for training to see. Without `hold`, what comes
@@ -38,6 +42,7 @@ class Finder:
         self._folders: dict[str, str] = {}
         self._listed: dict[str, dict[str, str]] = {}
         self._bytes: dict[str, bytes] = {}
+        self._within: dict[str, Within] = {}
 
     def find(self, cell: Any) -> tuple[tuple[Picture, ...], str]:
         """The pictures of a cell (one or a list) and the name that they share with other rows.
@@ -65,9 +70,15 @@ class Finder:
             raise Refused("no picture: an empty cell")
         raise Refused(f"a picture column holds a {type(cell).__name__}: {str(cell)[:40]}")
 
-    def _by_bytes(self, data: bytes) -> tuple[bytes, str]:
+    def _by_bytes(self, data: bytes) -> tuple[bytes | Within, str]:
         _looks_right(len(data), data[:64])
         group = hashlib.blake2b(data, digest_size=12).hexdigest()
+        if isinstance(data, Lying):
+            if group not in self._within:
+                if len(self._within) >= MAX_NAMES:
+                    self._within.clear()
+                self._within[group] = replace(data.at, digest=group)
+            return self._within[group], group
         if not self.hold:
             return data, group
         if group not in self._bytes:

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from seesay.data import arrow, coco, jsons, shards, tables, vqa
 from seesay.data.decode import EXTENSIONS
-from seesay.data.tables import Row, Table, plain
+from seesay.data.spool import Spool
+from seesay.data.tables import Row, Table
 from seesay.errors import DataError
 from seesay.records import Origin
 
@@ -192,12 +193,17 @@ def _beside(names: Sequence[str]) -> dict[str, list[str]]:
 
 def _captioned(folder: Path, places: Sequence[tuple[Path, list[str]]],
                root: Path | None) -> Table:  # fmt: skip
-    rows = [row for place, names in places for row in _sidecars(folder, place, names)]
-    columns = {"image": None}
-    for _, row in rows:
+    # Each text is a file that is opened: once is enough.
+    kept, columns = Spool(), {"image": None}
+    for origin, row in (row for place, names in places for row in _sidecars(folder, place, names)):
         columns.update(dict.fromkeys(row if not isinstance(row, str) else ()))
-    format = "pictures with captions"
-    return plain(folder, tuple(columns), rows, format=format, root=root or folder)
+        kept.add([origin.file, row])
+
+    def rows(wanted: Collection[str]) -> Iterator[Row]:
+        for file, row in kept:
+            yield Origin(file), row
+
+    return Table(str(folder), "pictures with captions", tuple(columns), rows, root or folder)
 
 
 def _sidecars(folder: Path, place: Path, names: Sequence[str]) -> Iterable[Row]:
@@ -225,8 +231,11 @@ def _sidecars(folder: Path, place: Path, names: Sequence[str]) -> Iterable[Row]:
 
 def _classes(folder: Path, places: Sequence[tuple[Path, list[str]]],
              root: Path | None) -> Table:  # fmt: skip
-    rows = [row for place, names in places for row in _classed(folder, place, names)]
-    return plain(folder, ("image", "label"), rows, format="class folders", root=root or folder)
+    def rows(wanted: Collection[str]) -> Iterator[Row]:
+        for place, names in places:
+            yield from _classed(folder, place, names)
+
+    return Table(str(folder), "class folders", ("image", "label"), rows, root or folder)
 
 
 def _classed(folder: Path, place: Path, names: Sequence[str]) -> Iterable[Row]:

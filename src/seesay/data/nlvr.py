@@ -1,6 +1,6 @@
 """NLVR and NLVR2: sentences about pictures that their identifiers name (arXiv:1811.00491)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from seesay.data.tables import Row, Table, plain
 ORDERS = 6  # of the three boxes in a picture of NLVR, each a picture of its own
 
 
-def table(path: Path, rows: Sequence[Row], root: Path | None) -> Table:
+def table(path: Path, rows: Iterable[Row], root: Path | None) -> Table:
     """A row for each sentence on each picture: of NLVR one in up to six orders, of NLVR2 a pair."""
     root = root or root_of(path)
     album, split = Album(root), next(iter(splits_in(path.stem)), path.stem)

@@ -4,7 +4,7 @@ Shapes: N pictures, H W pixels, A attributes, P patches, R regions.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from einops import rearrange
 
 from seesay.config import SourceConfig, StageConfig
 from seesay.coordinates import boxes_in
-from seesay.data import captions, order
+from seesay.data import captions, counted, order
 from seesay.data.augment import Augment
 from seesay.data.boxes import located
 from seesay.data.claims import claimed_by, claims
@@ -223,6 +223,7 @@ class FileRows:
         augment: Augment | None = None,
         reasoning: bool = True,
         mixed: str = "all",
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.text, self.fit, self.seed = text, fit, seed
         self.augment, self.reasoning, self.mixed = augment or Augment(), reasoning, mixed
@@ -235,8 +236,8 @@ class FileRows:
         self.examples = examples
         self._check_boxes()
         # Of captions that take turns, the first stands for all.
-        self._captions: dict[int, list[Example]] = {}
-        self.rows = self._plan(examples)
+        self._captions: dict[int, list[int]] = {}
+        self.rows = self._planned(examples, say)
 
     def _check_boxes(self) -> None:
         """See that boxes can be said, and read again, in terms of what is shown."""
@@ -257,6 +258,21 @@ class FileRows:
     def __len__(self) -> int:
         """Rows of an epoch."""
         return len(self.rows)
+
+    def _planned(self, examples: Sequence[Example], say: Callable[[str], None]) -> Groups:
+        """The rows as they were counted before, or counted now and kept."""
+        how = {"reasoning": self.reasoning, "mixed": self.mixed}
+        path = counted.place(examples, text=self.text, fit=self.fit, **how)
+        before = counted.load(path, len(examples)) if path else None
+        if before is not None:
+            self._captions = {own[0]: own for own in before.turns}
+            say(f"{len(examples)} examples make {len(before.rows)} rows: counted before ({path})")
+            return before.rows
+        rows = self._plan(examples)
+        if path:
+            turns = Groups.of(list(self._captions.values()))
+            counted.save(path, counted.Counted(rows, turns))
+        return rows
 
     def _plan(self, examples: Sequence[Example]) -> Groups:
         """Indices of the examples of each row."""
@@ -281,7 +297,8 @@ class FileRows:
         """The examples of a picture, of captions that take turns only the first."""
         several = captions.alike([self.examples[i] for i in members])
         for own in several:
-            self._captions[members[own[0]]] = [self.examples[members[i]] for i in own]
+            if len(own) > 1:
+                self._captions[members[own[0]]] = [members[i] for i in own]
         return [members[own[0]] for own in several]
 
     def _length(self, number: int, tokens: Sequence[int]) -> int:
@@ -289,7 +306,7 @@ class FileRows:
         several = self._captions.get(number, [])
         if not several:
             return self._document(self.examples[number], tokens).num_inputs
-        lengths = [self._document(each, tokens).num_inputs for each in several]
+        lengths = [self._document(self.examples[i], tokens).num_inputs for i in several]
         # What is too long for a row is cut.
         return min(captions.longest(lengths, how=self.mixed), self.fit.shared(sum(tokens)))
 
@@ -357,8 +374,9 @@ class FileRows:
 
     def _example(self, number: int, index: int) -> Example:
         """An example of a row, or the caption whose turn it is."""
-        several = self._captions.get(number, [self.examples[number]])
-        return captions.mixed(several, self.seed, index, number, how=self.mixed)
+        several = self._captions.get(number, [number])
+        own = [self.examples[i] for i in several]
+        return captions.mixed(own, self.seed, index, number, how=self.mixed)
 
     def tiles(self, example: Example, look: Look) -> list[np.ndarray]:
         """The tiles of each of an example's pictures (N, H, W, 3)."""

@@ -1,6 +1,7 @@
 """Store: examples on disk, read one at a time, so that a million of them take no memory."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -10,18 +11,19 @@ from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from seesay.errors import DataError
-from seesay.records import Box, Example, Origin, Turn
+from seesay.records import Box, Cell, Example, Origin, Span, Stamp, Turn, Within
 
 # As many examples as this are kept on disk.
 MOST = 100_000
 # What an example may hold, by the name it is written under.
-KINDS = {each.__name__: each for each in (Example, Turn, Box, Origin)}
+KINDS = {each.__name__: each for each in (Example, Turn, Box, Origin, Stamp, Span, Cell)}
 _WHAT = "="  # the key of a kind's name: no field has it
 
 
@@ -32,9 +34,14 @@ class Stored(Sequence[Example]):
     """
 
     def __init__(
-        self, path: Path, places: np.ndarray, *, finish: Callable[[Example], Example] | None = None
+        self,
+        path: Path,
+        places: np.ndarray,
+        *,
+        finish: Callable[[Example], Example] | None = None,
+        digest: str = "",
     ) -> None:
-        self.path, self.places, self.finish = path, places, finish
+        self.path, self.places, self.finish, self.digest = path, places, finish, digest
         self._file: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -102,15 +109,17 @@ class Writer:
         self.path = self.folder / "examples.jsonl"
         self._file = open(self.path, "wb", buffering=1 << 20)
         self._places = array("q", [0])
+        self._digest = hashlib.blake2b(digest_size=16)
 
     def __len__(self) -> int:
         return len(self._places) - 1
 
     def add(self, example: Example) -> None:
         """Write one more."""
-        line = json.dumps(plain(example), ensure_ascii=False, separators=(",", ":")) + "\n"
+        line = _line(example)
+        self._digest.update(line)
         try:
-            size = self._file.write(line.encode())
+            size = self._file.write(line)
         except OSError as error:
             self.discard()
             raise DataError(
@@ -123,7 +132,8 @@ class Writer:
     def done(self, finish: Callable[[Example], Example] | None = None) -> Stored:
         """All of them, to be read."""
         self._file.close()
-        made = Stored(self.path, np.array(self._places, np.int64), finish=finish)
+        places, digest = np.array(self._places, np.int64), self._digest.hexdigest()
+        made = Stored(self.path, places, finish=finish, digest=digest)
         weakref.finalize(made, _removed, self.folder, os.getpid())
         return made
 
@@ -164,13 +174,52 @@ class Kept:
 
 
 def _is_named(example: Example) -> bool:
-    return all(isinstance(picture, Path) for picture in example.images)
+    return all(isinstance(picture, Path | Within) for picture in example.images)
 
 
 def _removed(folder: Path, process: int) -> None:
     # Workers that were forked hold it too, and end before.
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _line(example: Example) -> bytes:
+    """An example as it is written."""
+    line = json.dumps(plain(example), ensure_ascii=False, separators=(",", ":"))
+    return line.encode() + b"\n"
+
+
+def digest(examples: Sequence[Example]) -> str | None:
+    """What is the same for the same examples; None where that cannot be told, as of drawn ones.
+
+    Pictures that are files go by their names.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    if isinstance(examples, Chosen):
+        if (whole := digest(examples.whole)) is None:
+            return None
+        found.update(whole.encode() + examples.places.astype(np.int64).tobytes())
+    elif isinstance(examples, Stored):
+        if (changed := _said(examples.finish)) is None:
+            return None
+        found.update(f"{examples.digest} {changed}".encode())
+    else:
+        try:
+            for example in examples:
+                found.update(_line(example))
+        except (TypeError, UnicodeEncodeError):
+            return None
+    return found.hexdigest()
+
+
+def _said(finish: Callable[[Example], Example] | None) -> str | None:
+    """What is the same for changes that are the same; None where that cannot be told."""
+    if not isinstance(finish, partial):
+        return None if finish else ""
+    try:
+        return finish.func.__qualname__ + json.dumps([finish.args, finish.keywords], sort_keys=True)
+    except (TypeError, ValueError):
+        return None
 
 
 def plain(value: Any) -> Any:

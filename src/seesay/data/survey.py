@@ -118,6 +118,8 @@ def _name(picture: Picture) -> str:
     """What a picture goes by until it is read."""
     if isinstance(picture, Path):
         return str(picture)
+    if isinstance(picture, Within):
+        return picture.digest
     return digest(picture if isinstance(picture, bytes) else picture.tobytes())
 
 

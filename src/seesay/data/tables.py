@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from seesay.data.finder import Refused
 from seesay.errors import DataError
@@ -185,14 +186,16 @@ def separated(path: Path, root: Path | None = None) -> Table:
 
 
 @contextmanager
-def opened_text(path: Path) -> Iterator[TextIO]:
+def opened_text(path: Path, *, newline: str = "") -> Iterator[TextIOWrapper]:
     """A file of UTF-8 text, to be read a line at a time; line ends as they are.
+
+    newline: the one that ends lines; any that there is, where it is not given.
 
     Raises:
         DataError: another encoding, as `decoded`, where it is come upon.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as text:
+        with open(path, encoding="utf-8-sig", newline=newline) as text:
             yield text
     except UnicodeDecodeError:
         decoded(path.read_bytes(), str(path))

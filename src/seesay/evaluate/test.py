@@ -12,7 +12,7 @@ from seesay.errors import DataError
 from seesay.metrics.evaluation import Scores
 from seesay.metrics.intervals import Measures, score
 from seesay.predict import Predictor
-from seesay.records import Box, Example, Picture
+from seesay.records import Box, Example, Picture, identity
 from seesay.tasks import TASKS, ground, moderate
 
 # Measures with a row for each of some examples, and which those are; the headline score's first.
@@ -153,7 +153,7 @@ def fingerprint(example: Example) -> str:
 def _identity(picture: Picture) -> bytes:
     if isinstance(picture, np.ndarray):
         return repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes()
-    return picture if isinstance(picture, bytes) else str(picture).encode()
+    return picture if isinstance(picture, bytes) else str(identity(picture)).encode()
 
 
 def _slices(labels: Sequence[Mapping[str, str]]) -> dict[str, list[int]]:

@@ -20,7 +20,7 @@ from seesay.data.groups import mark
 from seesay.data.store import chosen, evenly
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
-from seesay.records import Example, Picture
+from seesay.records import Example, Picture, Within, identity
 from seesay.train import setup
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
@@ -197,7 +197,7 @@ def _key(picture: Picture) -> object:
     """What tells a picture from others, whichever way a table names it."""
     if isinstance(picture, Path):
         return _real(picture)
-    return picture if isinstance(picture, bytes) else id(picture)
+    return mark(picture.digest) if isinstance(picture, Within) else identity(picture)
 
 
 @lru_cache(maxsize=100_000)

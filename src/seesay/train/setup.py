@@ -75,7 +75,7 @@ def prepare(
         recipe=recipe,
         out=out,
         text=text,
-        stream=stream(recipe, given, text, given_fit, ranks),
+        stream=stream(recipe, given, text, given_fit, ranks, say=say),
         model=model.to(place),
         device=place,
         dtype=dtype,
@@ -297,6 +297,8 @@ def stream(
     text: Text,
     fit: Fit,
     ranks: parallel.Ranks,
+    *,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Stream:
     """The batches of a recipe's sources, of which file sources have these examples."""
     data, seed = recipe.data, recipe.train.seed
@@ -311,6 +313,7 @@ def stream(
             augment=Augment.of(data),
             reasoning=source.reasoning,
             mixed=data.captions,
+            say=say,
         )
         for source, given in zip(data.sources, examples, strict=True)
     ]
