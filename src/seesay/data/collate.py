@@ -34,6 +34,7 @@ class Row:
     them there.
     `boxes` are what is looked at in each picture, (R, 4), as shares of it. `located` is where each
     document's last answer is, (4,) a document, as `Batch` has it; NaN where that is not known.
+    `grids`: where pictures keep their shapes, rows and columns of each; `pictures` are its squares.
     """
 
     pictures: np.ndarray
@@ -46,6 +47,7 @@ class Row:
     instructed: bool = False
     boxes: tuple[np.ndarray, ...] | None = None
     located: tuple[np.ndarray, ...] | None = None
+    grids: tuple[tuple[int, int], ...] = ()
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -148,6 +150,7 @@ def collate(
         about_BTAO=_about(laid, documents, targets),
         boxes_BT4=_located(laid, documents, targets),
         **_claims(rows, pad=pad),
+        grids=tuple(grid for row in rows for grid in row.grids),
         origins=tuple(_origin(laid, b) for b in range(len(bins))),
     )
     _count(batch, laid, picture_token=picture_token, picture_tokens=picture_tokens)

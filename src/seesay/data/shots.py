@@ -110,6 +110,7 @@ class ShotRows:
                     str(whole.origin),
                     self._labels(some),
                     self._about(some) if about else None,
+                    grids=self.fit.grids([plan for look in looks for plan in look.plans]),
                 )
         return None
 

@@ -11,7 +11,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seesay.model.layers import MLP, Attention, LayerCache, Record, Rotary, keeper, norm, sees
+from seesay.model.layers import (
+    MLP,
+    Attention,
+    GridRotary,
+    LayerCache,
+    Record,
+    Rotary,
+    Runs,
+    keeper,
+    norm,
+    sees,
+)
 
 
 class At(NamedTuple):
@@ -81,7 +92,7 @@ class Block(nn.Module):
         *,
         context: Float[Tensor, "B S E"] | None = None,
         context_bias: Tensor | None = None,
-        bias: Tensor | None = None,
+        bias: Tensor | Runs | None = None,
         angles: tuple[Tensor, Tensor] | None = None,
         at: At | None = None,
         cache: LayerCache | None = None,
@@ -164,7 +175,7 @@ def stack(
     out_bias: bool | None = None,
     mlp_bias: bool | None = None,
     head_norm: str | None = None,
-    rotary: Rotary | None = None,
+    rotary: Rotary | GridRotary | None = None,
     cross_width: int | None = None,
     norm_first: bool = True,
     dropout: float = 0.0,
