@@ -132,8 +132,7 @@ class Fit:
         if not self.chosen:
             return self.plan(self.whole)
         if self.native:
-            limits = (self.max_pixels // self.size[0] ** 2, *self._budgets())
-            rows, columns = resolution.fullest(min(limits))
+            rows, columns = resolution.fullest(self._most_squares())
             return self.plan((rows * self.size[0], columns * self.size[0]))
         several = resolution.grids(self.max_tiles)
         plans = [self.plan((r * self.size[0], c * self.size[1])) for r, c in several]
@@ -160,7 +159,7 @@ class Fit:
                 unit=self.size[0],
                 min_pixels=self.min_pixels,
                 max_pixels=self.max_pixels,
-                budget=min(self._budgets(most), default=None),
+                budget=self._most_squares(most),
             )
         how = {"tile": self.size, "fit": self.how, "tokens": self.picture_tokens}
         if not isinstance(self.tiles, str):
@@ -169,9 +168,10 @@ class Fit:
         choose = CHOOSE[self.tiles]
         return choose(size, max_tiles=self.max_tiles, budget=min(limits, default=None), **how)
 
-    def _budgets(self, *more: int | None) -> list[int]:
-        """What the tokens of a picture are to keep, and these limits."""
-        return [each for each in (self.picture_budget, self.sequence_budget, *more) if each]
+    def _most_squares(self, most: int | None = None) -> int:
+        """Most tokens of a picture in its own shape, and of no more than `most`."""
+        budgets = (self.picture_budget, self.sequence_budget, most)
+        return min([self.max_pixels // self.size[0] ** 2, *(each for each in budgets if each)])
 
     def grids(self, plans: Sequence[Plan]) -> tuple[Size, ...]:
         """Rows and columns of squares of pictures that keep their shapes; none of others."""
