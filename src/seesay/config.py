@@ -24,22 +24,20 @@ from seesay.fields import (
     Share,
     Size,
     Weights,
+    divides,
 )
 from seesay.overlay import as_table as as_table
 from seesay.overlay import dump as dump
 from seesay.overlay import load as load
 from seesay.overlay import override as override
 from seesay.overlay import shipped as shipped
+from seesay.sight import MAX_PIXELS, MIN_PIXELS, Pixels, check_native, most_squares, square
+from seesay.sight import VisionConfig as VisionConfig
 from seesay.tuning import PartConfig, TeacherConfig, TuneConfig
 from seesay.views import HeadConfig, SelfDistillConfig
 
 # The least side of drawn pictures that a model is measured on.
 DRAWN = 64
-
-
-def _divides(whole: int, part: int, whole_name: str, part_name: str) -> None:
-    if whole % part:
-        raise ValueError(f"{whole_name} is {whole}, which {part_name}, {part}, does not divide")
 
 
 def _above_zero(weights: Weights) -> Weights:
@@ -50,65 +48,6 @@ def _above_zero(weights: Weights) -> Weights:
 def _rises(numbers: Sequence[float], name: str) -> None:
     if list(numbers) != sorted(numbers):
         raise ValueError(f"{name} must not fall: {', '.join(str(n) for n in numbers)}")
-
-
-@dataclass(config=STRICT, frozen=True, kw_only=True)
-class VisionConfig:
-    """The vision side. `stem_widths` sets the patch of a `conv` stem: 2 ** their number."""
-
-    kind: Literal["vit", "resnet", "regions"] = "vit"
-    image_size: Size | tuple[Size, Size] = 64
-    width: Size = 192
-    depth: Annotated[int, Field(ge=0, le=1000)] = 2
-    num_heads: Size = 4
-    mlp_ratio: Positive = 3.0
-    stem: Literal["patch", "conv"] = "conv"
-    patch: Size = 8
-    stem_widths: Annotated[tuple[Size, ...], Field(min_length=1, max_length=8)] = (32, 64, 128)
-    stem_residuals: tuple[Count, ...] = (1, 1, 1)
-    # Of a `conv` stem: a batch norm at its end, without which positions drown in what it gives.
-    stem_norm: bool = True
-    # Of a `vit`: how large its positions begin, sines and cosines of so much.
-    position_scale: Positive = 0.25
-    # Of a `vit`: one more token before the patches, which sums the picture up.
-    class_token: bool = False
-    activation: Activation = "relu_squared"
-    norms: Norm = "plain"
-    head_norm: NormOrNone = "plain"
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    deviation: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
-
-    # Of `regions`: pixels along a side of what is cut out, and boxes along a side of the grid that
-    # stands in where nobody says what the boxes are.
-    crop: Size = 16
-    grid: Size = 4
-
-    @property
-    def regions(self) -> int:
-        """Boxes along a side of that grid; 0 where patches are looked at."""
-        return self.grid if self.kind == "regions" else 0
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        side = self.image_size
-        return (side, side) if isinstance(side, int) else side
-
-    @pydantic.model_validator(mode="after")
-    def _agree(self):
-        _divides(self.width, self.num_heads, "width", "num_heads")
-        widths, residuals = len(self.stem_widths), len(self.stem_residuals)
-        if widths != residuals:
-            raise ValueError(f"{widths} stem_widths but {residuals} stem_residuals: give one each")
-        if self.kind != "vit" and self.class_token:
-            raise ValueError(f"{self.kind} has no class_token: only a vit has")
-        if self.kind == "resnet" and 0 in self.stem_residuals[1:]:
-            raise ValueError("a resnet's stage without a block cannot halve the grid: of "
-                             "stem_residuals, only the first may be 0")  # fmt: skip
-        if self.kind == "regions" and self.stem == "patch" and self.crop < self.patch:
-            raise ValueError(f"crop is {self.crop}, but a patch is {self.patch} wide: what is cut "
-                             "out must hold one")  # fmt: skip
-        return self
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)
@@ -152,8 +91,8 @@ class TextConfig:
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
-        _divides(self.width, self.num_heads, "width", "num_heads")
-        _divides(self.num_heads, self.num_kv_heads or 1, "num_heads", "num_kv_heads")
+        divides(self.width, self.num_heads, "width", "num_heads")
+        divides(self.num_heads, self.num_kv_heads or 1, "num_heads", "num_kv_heads")
         head_width = self.width // self.num_heads
         if self.positions == "rotary" and head_width % 2:
             raise ValueError(f"rotary positions turn pairs, but a head is {head_width} wide: "
@@ -308,9 +247,12 @@ class DataConfig:
     pack: bool = True
     fit: Literal["stretch", "pad", "crop"] = "stretch"
     # A picture is cut into so many rows and columns of model.vision.image_size, and a small one; or
-    # each into as many as suit it (data/resolution.py), which a budget of picture tokens may limit.
-    tiles: Size | tuple[Size, Size] | Literal["best", "split"] = 1
+    # each into as many as suit it (data/resolution.py), which a budget of picture tokens may limit;
+    # or it is looked at whole, in its own shape, of so many pixels.
+    tiles: Size | tuple[Size, Size] | Literal["best", "split", "native"] = 1
     max_tiles: Size = 4
+    min_pixels: Pixels = MIN_PIXELS
+    max_pixels: Pixels = MAX_PIXELS
     picture_budget: Count = 0
     sequence_budget: Count = 0
     # How the model reads and says boxes: as shares of what it sees, or its pixels.
@@ -334,8 +276,13 @@ class DataConfig:
 
     @property
     def chosen(self) -> bool:
-        """Whether pictures differ in their tiles."""
+        """Whether pictures differ in their tiles, or in their shapes."""
         return isinstance(self.tiles, str)
+
+    @property
+    def native(self) -> bool:
+        """Whether pictures are looked at in their own shapes."""
+        return self.tiles == "native"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -367,7 +314,11 @@ class DataConfig:
         budget = self.picture_budget or self.sequence_budget
         if budget and not self.chosen:
             raise ValueError(f"a budget of {budget} picture tokens is kept by choosing tiles, but "
-                             f"tiles is {self.tiles}: write 'best' or 'split'")  # fmt: skip
+                             f"tiles is {self.tiles}: write 'best', 'split' or 'native'"
+                             )  # fmt: skip
+        if self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels is {self.min_pixels}, more than max_pixels, "
+                             f"{self.max_pixels}")  # fmt: skip
         self._check_parts()
         _rises([stage.until for stage in self.stages], "until of the stages")
         for number, stage in enumerate(self.stages):
@@ -441,7 +392,11 @@ class Recipe:
 
     @property
     def picture_size(self) -> tuple[int, int]:
-        """(height, width) of a picture in pixels, all its tiles together."""
+        """(height, width) of a picture in pixels, all its tiles together; of a square one, where
+        pictures differ."""
+        if self.data.native:
+            side = math.isqrt(most_squares(self.model, self.data)) * square(self.model)
+            return side, side
         (height, width), (rows, columns) = self.model.vision.size, self.data.grid
         return height * rows, width * columns
 
@@ -463,6 +418,11 @@ class Recipe:
         if self.data.tiles == "split" and high != wide:
             raise ValueError(f"tiles = 'split' cuts squares, but model.vision.image_size is "
                              f"{high}×{wide}")  # fmt: skip
+        if self.data.native:
+            check_native(self.model, self.data)
+            if self.train.compile:
+                raise ValueError("train.compile is true, but with tiles = 'native' no two batches "
+                                 "have one shape to compile for: set it to false")  # fmt: skip
         if self.data.row_tokens > self.model.text.context:
             raise ValueError(f"data.row_tokens is {self.data.row_tokens}, more than the "
                              f"{self.model.text.context} of model.text.context")  # fmt: skip

@@ -58,7 +58,8 @@ class Description:
     """What a recipe makes.
 
     undecided: keys that the data decide: of the vocabulary the most is taken, of the size of
-    pictures (height, width) the default. pictures: what some of usual sizes cost.
+    pictures (height, width) the default. picture: where they keep their shapes, one of the most
+    tokens. pictures: what some of usual sizes cost.
     """
 
     recipe: str
@@ -109,16 +110,17 @@ def describe(
     parameters = list(model.parameters())
     left = {
         "data.vocabulary": not rehearsal.vocabulary_is_known,
-        "model.vision.image_size": not sized,
+        "model.vision.image_size": not sized and not recipe.data.native,
     }
+    fit = setup.fit(recipe, model)
     return Description(
         recipe=name,
         family=recipe.model.family,
         device=str(made.device),
         precision=str(made.dtype).removeprefix("torch."),
         vocabulary=rehearsal.vocabulary,
-        picture=recipe.model.vision.size,
-        pictures=pictures(setup.fit(recipe, model)),
+        picture=fit.largest.canvas if fit.native else recipe.model.vision.size,
+        pictures=pictures(fit),
         undecided=tuple(key for key, is_left in left.items() if is_left),
         batch=recipe.train.batch,
         parameters=sum(p.numel() for p in parameters),

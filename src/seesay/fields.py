@@ -19,3 +19,9 @@ NormOrNone = Annotated[
     Norm | None, pydantic.BeforeValidator(lambda given: None if given == "none" else given)
 ]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "relu_squared"]
+
+
+def divides(whole: int, part: int, whole_name: str, part_name: str) -> None:
+    """Raise ValueError where one setting does not divide another."""
+    if whole % part:
+        raise ValueError(f"{whole_name} is {whole}, which {part_name}, {part}, does not divide")

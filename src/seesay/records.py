@@ -7,6 +7,7 @@ the connector, K heads, L layers, Y vocabulary.
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -186,6 +187,9 @@ class Batch:
     claims_real_Mt: Tensor | None = None
     claims_true_M: Tensor | None = None
     claims_row_M: Tensor | None = None
+    # Where pictures keep their shapes, rows and columns of squares of each: `pictures_NCHW` are the
+    # squares of all, row by row. Numbers, not a tensor: what is computed depends on them.
+    grids: tuple[tuple[int, int], ...] = ()
     origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
     # Why rows that should be here are not: pictures that do not decode.
     skipped: tuple[str, ...] = ()
@@ -206,7 +210,13 @@ class Batch:
             "documents": self.documents_BT,
             "groups": self.groups_BT,
             "horizon": self.horizon_BT,
+            "grids": self.grids,
         }
+
+    @property
+    def num_pictures(self) -> int:
+        """How many pictures are looked at: tiles count, squares do not."""
+        return len(self.grids or self.pictures_NCHW)
 
     def rows(self, which: slice, *, width: int, pictures: slice = slice(None)) -> "Batch":
         """Some of the rows, cut to `width` positions, with these of the pictures."""
@@ -221,8 +231,16 @@ class Batch:
             pictures_NCHW=self.pictures_NCHW[pictures],
             labels_NAP=labels,
             boxes_NR4=boxes,
+            grids=self._grids(pictures),
             origins=self.origins[which],
         )
+
+    def _grids(self, squares: slice) -> tuple[tuple[int, int], ...]:
+        """Those of the pictures whose squares are taken."""
+        first, end, _ = squares.indices(len(self.pictures_NCHW))
+        ends = [*accumulate((rows * columns for rows, columns in self.grids), initial=0)]
+        spans = zip(self.grids, ends, ends[1:], strict=False)
+        return tuple(grid for grid, a, b in spans if first <= a and b <= end)
 
     def _claims(self, which: slice) -> dict[str, Tensor]:
         """The claims of some rows."""

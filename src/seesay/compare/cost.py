@@ -100,6 +100,7 @@ def _operations(made: Path, spent: dict[str, Any]) -> int | None:
     recipe = config.recipe(stored["recipe"])
     try:
         estimate = Estimate(recipe, vocabulary=stored["vocabulary"])
-        return estimate.learning(pictures=spent["pictures"], positions=spent["tokens"])
+        looked = spent.get("looked") or spent["pictures"]
+        return estimate.learning(pictures=looked, positions=spent["tokens"])
     except UNKNOWABLE:
         return None

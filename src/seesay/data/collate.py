@@ -37,6 +37,7 @@ class Row:
     document's last answer is, (4,) a document, as `Batch` has it; NaN where that is not known.
     `examples` are what it is made of, as they were read or drawn, and `sights` what each picture
     is of, in order, for people to look at.
+    `grids`: where pictures keep their shapes, rows and columns of each; `pictures` are its squares.
     """
 
     pictures: np.ndarray
@@ -51,6 +52,7 @@ class Row:
     located: tuple[np.ndarray, ...] | None = None
     examples: tuple[Example, ...] = ()
     sights: tuple[Sight, ...] = ()
+    grids: tuple[tuple[int, int], ...] = ()
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -155,6 +157,7 @@ def collate(
         about_BTAO=_about(places, documents, targets),
         boxes_BT4=_located(places, documents, targets),
         **_claims(rows, pad=pad),
+        grids=tuple(grid for row in rows for grid in row.grids),
         origins=tuple(_origin(places, b) for b in range(shape[0])),
     )
     _count(batch, places, picture_token=picture_token, picture_tokens=picture_tokens)

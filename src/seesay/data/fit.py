@@ -18,6 +18,7 @@ from seesay.data.plan import Plan, Size, fixed
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, RecipeError
 from seesay.records import Box, Example, Picture, Turn
+from seesay.sight import MAX_PIXELS, MIN_PIXELS
 
 # What chooses a grid of tiles for each picture.
 CHOOSE = {"best": resolution.best, "split": resolution.split}
@@ -33,6 +34,9 @@ class Fit:
     the whole after them; or each into as many, up to `max_tiles`, as it is found to be best for it
     (one of `CHOOSE`). `picture_tokens` are those of one tile; a picture may have up to
     `picture_budget` of them, and all of one conversation up to `sequence_budget` (0: any number).
+
+    With `native`, a picture keeps its shape, has from `min_pixels` to `max_pixels`, and is looked
+    at in squares of that size, each of which becomes one token.
     """
 
     size: tuple[int, int]
@@ -40,6 +44,8 @@ class Fit:
     row_tokens: int
     tiles: tuple[int, int] | str = (1, 1)
     max_tiles: int = 4
+    min_pixels: int = MIN_PIXELS
+    max_pixels: int = MAX_PIXELS
     picture_budget: int = 0
     sequence_budget: int = 0
     interleaved: bool = True  # whether pictures may be shown inside conversations
@@ -77,6 +83,8 @@ class Fit:
             row_tokens=data.row_tokens,
             tiles=data.grid if isinstance(data.tiles, int | tuple) else data.tiles,
             max_tiles=data.max_tiles,
+            min_pixels=data.min_pixels,
+            max_pixels=data.max_pixels,
             picture_budget=data.picture_budget,
             sequence_budget=data.sequence_budget,
             how=data.fit,
@@ -88,6 +96,11 @@ class Fit:
     def chosen(self) -> bool:
         """Whether pictures differ in their tiles, and so in their tokens."""
         return isinstance(self.tiles, str)
+
+    @property
+    def native(self) -> bool:
+        """Whether each picture keeps its own shape."""
+        return self.tiles == "native"
 
     @property
     def measures(self) -> bool:
@@ -119,6 +132,9 @@ class Fit:
         """Of what becomes of pictures, what takes the most tokens."""
         if not self.chosen:
             return self.plan(self.whole)
+        if self.native:
+            rows, columns = resolution.fullest(self._most_squares())
+            return self.plan((rows * self.size[0], columns * self.size[0]))
         several = resolution.grids(self.max_tiles)
         plans = [self.plan((r * self.size[0], c * self.size[1])) for r, c in several]
         return max(plans, key=lambda plan: plan.tokens)
@@ -163,12 +179,35 @@ class Fit:
 
     def plan(self, size: Size, most: int | None = None) -> Plan:
         """What becomes of a picture of this size; of no more than `most` tokens, where it can."""
+        if self.native:
+            return resolution.native(
+                size,
+                unit=self.size[0],
+                min_pixels=self.min_pixels,
+                max_pixels=self.max_pixels,
+                budget=self._most_squares(most),
+            )
         how = {"tile": self.size, "fit": self.how, "tokens": self.picture_tokens}
         if not isinstance(self.tiles, str):
             return fixed(size, grid=self.tiles, **how)
         limits = [each for each in (self.picture_budget, most) if each]
         choose = CHOOSE[self.tiles]
         return choose(size, max_tiles=self.max_tiles, budget=min(limits, default=None), **how)
+
+    def _most_squares(self, most: int | None = None) -> int:
+        """Most tokens of a picture in its own shape, and of no more than `most`."""
+        budgets = (self.picture_budget, self.sequence_budget, most)
+        return min([self.max_pixels // self.size[0] ** 2, *(each for each in budgets if each)])
+
+    def grids(self, plans: Sequence[Plan]) -> tuple[Size, ...]:
+        """Rows and columns of squares of pictures that keep their shapes; none of others."""
+        if not self.native:
+            return ()
+        return tuple((p.canvas[0] // self.size[0], p.canvas[1] // self.size[1]) for p in plans)
+
+    def num_looked(self, plan: Plan) -> int:
+        """How many squares, or tiles, of a picture the vision side takes in."""
+        return plan.tokens if self.native else plan.num_tiles
 
     def plans(self, pictures: Sequence[Picture], *, where: str = "") -> tuple[Plan, ...]:
         """What becomes of the pictures of one conversation; of files, headers are read.
@@ -203,6 +242,8 @@ class Fit:
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Pictures (N, H, W, 3) as what the model looks at: their tiles, one after another."""
         grid = (pixels.shape[1] // self.size[0], pixels.shape[2] // self.size[1])
+        if self.native:
+            return images.squares(pixels, grid)
         return images.tiles(pixels, grid, fit=self.how)
 
     def boxes(

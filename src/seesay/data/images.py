@@ -119,11 +119,16 @@ def tiles(pictures: np.ndarray, tiles: tuple[int, int], *, fit: str = "stretch")
     rows, columns = tiles
     if rows * columns == 1:
         return pictures
-    cut = rearrange(pictures, "N (r h) (c w) C -> N (r c) h w C", r=rows, c=columns)
+    cut = rearrange(squares(pictures, tiles), "(N n) h w C -> N n h w C", n=rows * columns)
     size = (cut.shape[2], cut.shape[3])
     small = [pixels(picture, size=size, fit=overview_fit(fit)) for picture in pictures]
     every = [np.concatenate((own, one[None])) for own, one in zip(cut, small, strict=True)]
     return np.concatenate([cut[:0].reshape(0, *cut.shape[2:]), *every])
+
+
+def squares(pictures: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Pictures (N, H, W, 3) cut into rows and columns alone, row by row: (N·n, h, w, 3)."""
+    return rearrange(pictures, "N (r h) (c w) C -> (N r c) h w C", r=grid[0], c=grid[1])
 
 
 def examine(picture: Picture, *, where: str = "") -> Facts:

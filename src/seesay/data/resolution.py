@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from seesay.data.plan import Plan, Size, fixed, num_tiles, place
-from seesay.errors import DataError, LengthError
+from seesay.errors import DataError, LengthError, PictureError
 
 # (rows, columns) that LLaVA-NeXT chooses among (llava-v1.6, image_grid_pinpoints).
 PINPOINTS: tuple[Size, ...] = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
@@ -153,10 +153,10 @@ def smart_resize(
     most (Qwen2-VL, arXiv:2409.12191, section 2.1; `smart_resize`).
 
     Raises:
-        DataError: one side is more than 200 times the other.
+        PictureError: one side is more than 200 times the other.
     """
     if max(height, width) > QWEN_OBLONG * min(height, width):
-        raise DataError(
+        raise PictureError(
             f"a picture of {height}×{width}: one side is more than {QWEN_OBLONG} times the other",
             fix="cut it into pieces, or leave it out",
         )
@@ -170,6 +170,15 @@ def smart_resize(
         high = math.ceil(height * grow / factor) * factor
         wide = math.ceil(width * grow / factor) * factor
     return high, wide
+
+
+@lru_cache(maxsize=64)
+def fullest(most: int) -> Size:
+    """Rows and columns of the grid of at most so many places that has the most of them, and of such
+    the one nearest to a square, none too oblong for `smart_resize`."""
+    rows = range(1, math.isqrt(most) + 1)
+    found = [(r, min(most // r, r * QWEN_OBLONG)) for r in rows]
+    return max(found, key=lambda grid: (grid[0] * grid[1], grid[0]))
 
 
 @lru_cache(maxsize=4096)
@@ -188,7 +197,7 @@ def native(
 
     Raises:
         LengthError: a budget of less than a token.
-        DataError: as `smart_resize`.
+        PictureError: as `smart_resize`.
     """
     if budget is not None:
         max_pixels = min(max_pixels, budget * unit * unit)

@@ -154,6 +154,7 @@ class SceneRows:
             tuple(objects) or None,
             instructed=self.fit.instructed,
             boxes=self._boxes(examples[0])[:shown] if self.fit.regions else None,
+            grids=self.fit.grids((self.plan,) * shown),
             located=tuple(
                 located(asked[i][-1], documents[i], view=self.look.views[0]) for i in kept
             )
@@ -201,13 +202,15 @@ class SceneRows:
             return scenes.things(example.scene)[None]
         if not self.fit.patches:
             return None
-        (rows, columns), (high, wide) = self.plan.grid, self.fit.patches
+        (high, wide), (rows, columns) = self.fit.patches, self.plan.grid
+        if self.fit.native:
+            ((rows, columns),) = self.fit.grids((self.plan,))
         small = scenes.patches(example.scene, (high, wide))[None]
         if rows * columns == 1:
             return small
         every = scenes.patches(example.scene, (rows * high, columns * wide))
         cut = rearrange(every, "A (r h c w) -> (r c) A (h w)", r=rows, h=high, c=columns)
-        return np.concatenate((cut, small))
+        return cut if self.fit.native else np.concatenate((cut, small))
 
 
 class FileRows:
@@ -350,8 +353,10 @@ class FileRows:
         tiles, inside = self.tiles(examples[0], look), self.fit.inside(examples[0].turns)
         front = len(tiles) - inside
         # Each document shows anew what is inside of it.
-        tiles = [*tiles[:front], *tiles[front:] * len(documents)] if inside else tiles
-        shown = np.concatenate([np.zeros((0, *self.fit.size, 3), np.uint8), *tiles])
+        each = [*range(front, len(tiles))] * (len(documents) if inside else 1)
+        places = [*range(front), *each]
+        tiles = [np.zeros((0, *self.fit.size, 3), np.uint8), *(tiles[i] for i in places)]
+        shown = np.concatenate(tiles)
         view = look.views[0] if look.plans else PLAIN
         made = Row(
             shown,
@@ -359,6 +364,7 @@ class FileRows:
             str(examples[0].origin),
             instructed=self.fit.instructed,
             boxes=tuple(self.fit.boxes() for _ in shown) if self.fit.regions else None,
+            grids=self.fit.grids([look.plans[i] for i in places]),
             located=tuple(
                 located(*pair, view=view) for pair in zip(examples, documents, strict=True)
             )

@@ -114,6 +114,7 @@ class ShotRows:
                     sights=tuple(
                         each for e, look in zip(some, looks, strict=True) for each in look.sights(e)
                     ),
+                    grids=self.fit.grids([plan for look in looks for plan in look.plans]),
                 )
         return None
 

@@ -15,7 +15,7 @@ from seesay.data.finder import Refused
 from seesay.data.hashes import Print
 from seesay.data.sources import Opened
 from seesay.errors import DataError, PictureError, nearest
-from seesay.records import Picture
+from seesay.records import Picture, Within
 
 
 class Survey:

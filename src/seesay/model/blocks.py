@@ -11,7 +11,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seesay.model.layers import MLP, Attention, LayerCache, Record, Rotary, keeper, norm, sees
+from seesay.model.layers import (
+    MLP,
+    Attention,
+    GridRotary,
+    LayerCache,
+    Record,
+    Rotary,
+    Runs,
+    keeper,
+    norm,
+    sees,
+)
 
 
 class At(NamedTuple):
@@ -90,7 +101,7 @@ class Block(nn.Module):
         *,
         context: Float[Tensor, "B S E"] | None = None,
         context_bias: Tensor | None = None,
-        bias: Tensor | None = None,
+        bias: Tensor | Runs | None = None,
         angles: tuple[Tensor, Tensor] | None = None,
         at: At | None = None,
         cache: LayerCache | None = None,
@@ -178,7 +189,7 @@ def stack(
     mlp_bias: bool | None = None,
     head_norm: str | None = None,
     head_epsilon: float = 1e-6,
-    rotary: Rotary | None = None,
+    rotary: Rotary | GridRotary | None = None,
     cross_width: int | None = None,
     layer_scale: float | None = None,
     norm_first: bool = True,

@@ -42,20 +42,26 @@ class Perceptron(nn.Module):
 class PixelShuffle(nn.Module):
     """Fold each factor × factor square of patches into one token, then project (Idefics3,
     arXiv:2408.12637; SmolVLM, arXiv:2504.05299): factor² times fewer tokens, nothing averaged away.
+
+    Args:
+        grid: patches of a picture down and across; None where squares alone are given.
     """
 
     def __init__(
-        self, *, vision_width: int, text_width: int, factor: int, grid: tuple[int, int]
+        self, *, vision_width: int, text_width: int, factor: int, grid: tuple[int, int] | None
     ) -> None:
         super().__init__()
         self.factor, self.grid = factor, grid
         self.project = nn.Linear(vision_width * factor**2, text_width, bias=False)
 
     def forward(self, patches: Float[Tensor, "N P V"], **_: object) -> Float[Tensor, "N Q D"]:
+        across = self.factor  # of pictures in their own shapes, each square comes by itself
+        if self.grid is not None and patches.shape[1] != self.factor**2:
+            across = self.grid[1]
         folded = rearrange(
             patches,
             "N (h a w b) V -> N (h w) (a b V)",
-            w=self.grid[1] // self.factor,
+            w=across // self.factor,
             a=self.factor,
             b=self.factor,
         )

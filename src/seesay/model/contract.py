@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from seesay.model.layers import LayerCache, Record
 from seesay.model.rows import Context, Layout, Placed
+from seesay.model.squares import Grid
 
 
 class Model(nn.Module):
@@ -53,11 +54,16 @@ class Model(nn.Module):
         pictures: UInt8[Tensor, "N C H W"],
         *,
         boxes: Float[Tensor, "N R 4"] | None = None,
+        grids: Sequence[Grid] = (),
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N P V"]:
-        """Pictures as patches of the vision side's width, or as regions in these boxes."""
-        where = {} if boxes is None else {"boxes": boxes}
+        """Pictures as patches of the vision side's width, or as regions in these boxes.
+
+        `grids`: of pictures in their own shapes, whose squares are given: see model/squares.py.
+        """
+        where: dict[str, Any] = {} if boxes is None else {"boxes": boxes}
+        where |= {"grids": grids} if grids else {}
         return self.vision(pictures, **where, fused=fused, record=record)
 
     def connect(
@@ -86,11 +92,12 @@ class Model(nn.Module):
         pictures: UInt8[Tensor, "N C H W"],
         *,
         boxes: Float[Tensor, "N R 4"] | None = None,
+        grids: Sequence[Grid] = (),
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N Q D"]:
         """Pictures as what the text side takes in."""
-        patches = self.look(pictures, boxes=boxes, fused=fused, record=record)
+        patches = self.look(pictures, boxes=boxes, grids=grids, fused=fused, record=record)
         return self.connect(patches, fused=fused, record=record)
 
 
@@ -150,6 +157,7 @@ class Speaker(Model):
         documents: Int[Tensor, "B T"],
         groups: Int[Tensor, "B T"],
         horizon: Int[Tensor, "B T"] | None = None,
+        grids: Sequence[Grid] = (),
         seen: Float[Tensor, "m Q V"] | None = None,
         select: Bool[Tensor, "B T"] | None = None,
         about: Bool[Tensor, "B T"] | None = None,
@@ -159,10 +167,11 @@ class Speaker(Model):
         """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
 
         `seen` are the pictures as `see` makes them, where several rows share one; `pictures` are
-        then not looked at. `horizon` is for a prefix LM alone. With `about`, also what is said of
-        each object there, and of where it is.
+        then not looked at. `grids`: as `look` takes them. `horizon` is for a prefix LM alone. With
+        `about`, also what is said of each object there, and of where it is.
         """
-        seen = self.see(pictures, fused=fused, record=record) if seen is None else seen
+        if seen is None:
+            seen = self.see(pictures, grids=grids, fused=fused, record=record)
         layout = Layout(positions, documents, groups, horizon)
         wanted = select if about is None or select is None else select | about
         # What is recorded is recorded whole.

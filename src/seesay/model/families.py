@@ -1,7 +1,7 @@
 """Families: how pictures and words meet. The table of them, and building one from a recipe."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -21,6 +21,7 @@ from seesay.model import (
 )
 from seesay.model.boxes import BoxHead
 from seesay.model.contract import Model, Speaker
+from seesay.sight import square
 
 
 class Family(NamedTuple):
@@ -99,6 +100,16 @@ def _check_regions(config: ModelConfig) -> None:
 def picture_tokens(config: ModelConfig) -> int:
     """How many positions one picture takes in the text."""
     return _family(config).picture_tokens(config)
+
+
+def taken(config: ModelConfig, *, native: bool) -> dict[str, Any]:
+    """What the vision side looks at at once, as `Fit` has it: its size, and its tokens.
+
+    native: the squares of pictures that keep their shapes.
+    """
+    if native:
+        return {"size": (square(config),) * 2, "picture_tokens": 1}
+    return {"size": config.vision.size, "picture_tokens": picture_tokens(config)}
 
 
 def words(config: ModelConfig) -> bool:

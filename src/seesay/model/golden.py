@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from seesay.errors import CheckpointError, SeesayError
@@ -13,6 +14,7 @@ from seesay.model.rows import Context
 # How far logits may move between machines and kernels, at fp32.
 TOLERANCE = 2e-3
 MOST_PIXELS = 8192
+MOST_SQUARES = 16
 _MISFITS = (SeesayError, LookupError, TypeError, ValueError, ArithmeticError)
 _WORDS = 8
 _KEPT = 16
@@ -24,12 +26,20 @@ def _inputs(
     picture_token: int,
     vocabulary: int,
     *,
+    grid: tuple[int, int] | None = None,
     instructed: bool = False,
-) -> dict[str, Tensor]:
-    """A picture of waves and a few words, the same everywhere: integers only."""
-    rows, columns = torch.arange(size[0])[:, None], torch.arange(size[1])[None, :]
+) -> dict[str, Any]:
+    """A picture of waves and a few words, the same everywhere: integers only.
+
+    grid: rows and columns of squares of `size` that the picture is cut into; None: it is whole.
+    """
+    down, across = grid or (1, 1)
+    rows = torch.arange(size[0] * down)[:, None]
+    columns = torch.arange(size[1] * across)[None, :]
     channels = [rows * 7 + columns * 3, rows * 5 + columns * 11, rows * 2 + columns * 13]
-    pixels = (torch.stack(channels) % 256).to(torch.uint8)[None]
+    pixels = (torch.stack(channels) % 256).to(torch.uint8)
+    pixels = rearrange(pixels, "C (r h) (c w) -> (r c) C h w", r=down, c=across)
+    picture_tokens *= down * across
     # Past the special tokens, wherever the vocabulary has room for more.
     first = min(8, vocabulary - 1)
     words = [(17 * i + 9) % (vocabulary - first) + first for i in range(_WORDS)]
@@ -41,20 +51,22 @@ def _inputs(
         "positions": torch.arange(tokens.shape[1])[None],
         "documents": documents,
         "groups": torch.zeros_like(tokens),
+        **({"grids": (grid,)} if grid else {}),
     }
 
 
 @torch.inference_mode()
-def _outputs(model: Model, inputs: dict[str, Tensor]) -> Tensor:
+def _outputs(model: Model, inputs: dict[str, Any]) -> Tensor:
     """The first logits at the last positions (`_WORDS`, `_KEPT`), fp32."""
     device = next(model.parameters()).device
     training = model.training
-    outputs = _said(model.eval(), {name: value.to(device) for name, value in inputs.items()})
+    tensors = {k: v.to(device) for k, v in inputs.items() if isinstance(v, Tensor)}
+    outputs = _said(model.eval(), inputs | tensors)
     model.train(training)
     return outputs[-_WORDS:, :_KEPT].float().cpu()
 
 
-def _said(model: Model, inputs: dict[str, Tensor]) -> Tensor:
+def _said(model: Model, inputs: dict[str, Any]) -> Tensor:
     """What a model can say of the inputs, a row each: logits of words, a match, or vectors."""
     if isinstance(model, Speaker) and "caption" in model.can:
         return model(**inputs)[0]
@@ -72,16 +84,29 @@ def _said(model: Model, inputs: dict[str, Tensor]) -> Tensor:
     return torch.cat([each[:, :width] for each in made])
 
 
-def record(model: Model, *, size: tuple[int, int], picture_tokens: int) -> dict[str, Any]:
-    """What `golden.json` holds."""
+def record(
+    model: Model,
+    *,
+    size: tuple[int, int],
+    picture_tokens: int,
+    grid: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """What `golden.json` holds; `grid` of a model that looks at pictures in squares of `size`."""
     shape = {
         "size": list(size),
         "picture_tokens": picture_tokens,
         "picture_token": model.picture_token,
         "vocabulary": _vocabulary(model),
     }
+    if grid is not None:
+        shape["grid"] = list(grid)
     inputs = _inputs(
-        size, picture_tokens, model.picture_token, shape["vocabulary"], instructed=model.instructed
+        size,
+        picture_tokens,
+        model.picture_token,
+        shape["vocabulary"],
+        grid=grid,
+        instructed=model.instructed,
     )
     return {**shape, "logits": _outputs(model, inputs).tolist()}
 
@@ -123,11 +148,15 @@ def _drift(model: Model, golden: dict[str, Any]) -> float:
         raise ValueError(f"its picture is {height}×{width}, at most {MOST_PIXELS} a side are read")
     if not 0 < picture_tokens <= height * width:
         raise ValueError(f"{picture_tokens} tokens for a picture of {height}×{width}")
+    grid = tuple(int(side) for side in golden["grid"]) if "grid" in golden else None
+    if grid is not None and not (len(grid) == 2 and all(0 < side <= MOST_SQUARES for side in grid)):
+        raise ValueError(f"its grid is {grid}, at most {MOST_SQUARES} squares a side are read")
     inputs = _inputs(
         (height, width),
         picture_tokens,
         int(golden["picture_token"]),
         vocabulary,
+        grid=grid,
         instructed=model.instructed,
     )
     saved, given = torch.tensor(golden["logits"]), _outputs(model, inputs)

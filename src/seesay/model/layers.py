@@ -8,6 +8,7 @@ faster one on CPUs at short sequences. `fused` is torch's scaled_dot_product_att
 
 import math
 from collections.abc import Callable
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -85,12 +86,8 @@ class Rotary(nn.Module):
 
     def angles(self, positions_BT: Int[Tensor, "B T"]) -> tuple[Tensor, Tensor]:
         """Cosines and sines, each (B, 1, T, W), for positions; the first half's sines negative."""
-        steps = torch.arange(0, self.width, 2, device=positions_BT.device, dtype=torch.float32)
-        turns_w = self.base ** (-steps / self.width)
-        turns_w = turns_w if self.stretch is None else self.stretch(turns_w)
-        angles_B1Tw = (positions_BT[..., None] * turns_w)[:, None]
-        cos, sin = angles_B1Tw.cos(), angles_B1Tw.sin()
-        return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
+        angles_BTw = _angles(positions_BT, width=self.width, base=self.base, stretch=self.stretch)
+        return _turns(angles_BTw[:, None])
 
     @staticmethod
     def turn(x_BKTW: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
@@ -100,16 +97,87 @@ class Rotary(nn.Module):
         return torch.addcmul(x_BKTW * cos, turned, sin)
 
 
+class GridRotary(nn.Module):
+    """Rotary positions of a grid (Qwen2-VL, arXiv:2409.12191, section 2.1): of a head's pairs, half
+    turn by the row and half by the column, so that attention goes by how far apart places are.
+
+    Args:
+        width: of one head; a multiple of 4.
+        base: the longest wavelength is 2π·base places.
+    """
+
+    def __init__(self, *, width: int, base: float = 10_000.0) -> None:
+        super().__init__()
+        self.width, self.base = width, base
+
+    def angles(self, places_BT2: Int[Tensor, "B T 2"]) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, each (B, 1, T, W), for (row, column), as `Rotary.turn` takes them."""
+        both_BT2w = _angles(places_BT2, width=self.width // 2, base=self.base)
+        return _turns(both_BT2w.flatten(-2)[:, None])
+
+
+def _angles(
+    positions: Int[Tensor, "*B"],
+    *,
+    width: int,
+    base: float,
+    stretch: Callable[[Tensor], Tensor] | None = None,
+) -> Float[Tensor, "*B w"]:
+    """How far each of width / 2 pairs is turned, the fastest first; `stretch` slows some down."""
+    steps = torch.arange(0, width, 2, device=positions.device, dtype=torch.float32)
+    turns_w = base ** (-steps / width)
+    return positions[..., None] * (turns_w if stretch is None else stretch(turns_w))
+
+
+def _turns(angles_B1Tw: Float[Tensor, "B 1 T w"]) -> tuple[Tensor, Tensor]:
+    cos, sin = angles_B1Tw.cos(), angles_B1Tw.sin()
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
+
+
+class Runs(NamedTuple):
+    """In place of a mask: sequences one after another, each of which sees all of itself and nothing
+    else (NaViT, arXiv:2307.06304, section 2.1).
+
+    lengths: of each. Neighbours of one length are attended to as one batch, without padding and
+    without scores between them: so let equal ones stand side by side.
+    """
+
+    lengths: tuple[int, ...]
+
+    def allowed(self, device: torch.device) -> Bool[Tensor, "T T"]:
+        """The same as a mask, whose scores grow with the square of all lengths together."""
+        counts = torch.tensor(self.lengths, device=device)
+        which_T = torch.arange(len(counts), device=device).repeat_interleave(counts)
+        return which_T[:, None] == which_T
+
+    def attend(self, q_BKTW: Tensor, k_BKTW: Tensor, v_BKTW: Tensor, *, fused: bool) -> Tensor:
+        """Attention within each."""
+        alike = [(length, len(list(run))) for length, run in groupby(self.lengths)]
+        sizes = [length * count for length, count in alike]
+        made = []
+        for (length, _), *parts in zip(
+            alike, *(x.split(sizes, dim=2) for x in (q_BKTW, k_BKTW, v_BKTW)), strict=True
+        ):
+            own = (rearrange(x, "B K (n T) W -> (B n) K T W", T=length) for x in parts)
+            y = attend(*own, fused=fused)
+            made.append(rearrange(y, "(B n) K T W -> B K (n T) W", B=len(q_BKTW)))
+        return torch.cat(made, dim=2)
+
+
 def attend(
     q_BKTW: Tensor,
     k_BKSW: Tensor,
     v_BKSW: Tensor,
     *,
-    bias: Tensor | None = None,
+    bias: Tensor | Runs | None = None,
     fused: bool = False,
     record: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """softmax(QK'/√W + bias) V (arXiv:1706.03762, equation 1); bias broadcasts to (B, K, T, S)."""
+    if isinstance(bias, Runs):
+        if record is None:
+            return bias.attend(q_BKTW, k_BKSW, v_BKSW, fused=fused)
+        bias = mask_bias(bias.allowed(q_BKTW.device), q_BKTW.dtype)
     if fused and record is None:
         return F.scaled_dot_product_attention(q_BKTW, k_BKSW, v_BKSW, attn_mask=bias)
     scores_BKTS = (q_BKTW * q_BKTW.shape[-1] ** -0.5) @ k_BKSW.transpose(-1, -2)
@@ -153,7 +221,7 @@ class Attention(nn.Module):
         bias: on the query, key and value projections. `out_bias`: on the output's.
         head_norm: `rms` or `layer` for normalised queries and keys (QK-norm, arXiv:2302.05442);
             head_epsilon: of these norms.
-        rotary: rotary positions, or None.
+        rotary: rotary positions, of a line or a grid, or None.
 
     `prefix`, where fine-tuning puts one in (`adapt`), adds what it finds in learned vectors.
     """
@@ -170,7 +238,7 @@ class Attention(nn.Module):
         out_bias: bool | None = None,
         head_norm: str | None = None,
         head_epsilon: float = 1e-6,
-        rotary: Rotary | None = None,
+        rotary: Rotary | GridRotary | None = None,
     ) -> None:
         super().__init__()
         self.num_heads, self.num_kv_heads = num_heads, num_kv_heads or num_heads
@@ -194,7 +262,7 @@ class Attention(nn.Module):
         x_BTD: Float[Tensor, "B T D"],
         *,
         context: Float[Tensor, "B S E"] | None = None,
-        bias: Tensor | None = None,
+        bias: Tensor | Runs | None = None,
         angles: tuple[Tensor, Tensor] | None = None,
         context_angles: tuple[Tensor, Tensor] | None = None,
         context_positions: Tensor | None = None,
@@ -204,11 +272,12 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Look from `x_BTD` at `context` (itself by default).
 
-        `bias` broadcasts to (B, K, T, S); `angles` are rotary angles of these positions, and
-        `context_angles` of the context's, where those are others; `context_positions` (S, E) are
-        added to what keys are made of, and not values. A `LayerCache` holds the keys and values of
-        earlier positions and takes in these, a `ContextCache` those of a context that stays, which
-        need not be given again. `record` receives the attention weights (B, K, T, S).
+        `bias` broadcasts to (B, K, T, S), or is `Runs`; `angles` are rotary angles of these
+        positions, and `context_angles` of the context's, where those are others;
+        `context_positions` (S, E) are added to what keys are made of, and not values. A
+        `LayerCache` holds the keys and values of earlier positions and takes in these, a
+        `ContextCache` those of a context that stays, which need not be given again. `record`
+        receives the attention weights (B, K, T, S).
         """
         source = x_BTD if context is None else context
         if isinstance(cache, ContextCache):

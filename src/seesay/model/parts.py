@@ -34,24 +34,33 @@ def vision_side(config: VisionConfig) -> nn.Module:
             crop=config.crop,
             grid=config.grid,
         )
-    height, width = patch_grid(config)
-    # Large enough to be found by attention, too small to drown what is in a patch.
-    table = connectors.sincos((height, width), width=config.width)
-    positions = table * config.position_scale
-    if config.class_token:
-        positions = torch.cat((positions.new_zeros(1, config.width), positions))
+    rotary = None
+    if config.positions == "rotary":
+        rotary = layers.GridRotary(width=config.width // config.num_heads)
     return vision.VisionTransformer(
         normalise=normalise,
         stem=_stem(config),
-        positions=positions,
-        grid=(height, width),
+        positions=None if rotary else _table(config),
+        grid=None if rotary else patch_grid(config),
+        rotary=rotary,
         class_token=torch.randn(config.width) * 0.02 if config.class_token else None,
-        blocks=_vision_blocks(config),
+        blocks=_vision_blocks(config, rotary),
         norm=norm,
     )
 
 
-def _vision_blocks(config: VisionConfig) -> nn.ModuleList:
+def _table(config: VisionConfig) -> torch.Tensor:
+    """A table of the places of patches, as it begins."""
+    # Large enough to be found by attention, too small to drown what is in a patch.
+    positions = connectors.sincos(patch_grid(config), width=config.width) * config.position_scale
+    if config.class_token:
+        positions = torch.cat((positions.new_zeros(1, config.width), positions))
+    return positions
+
+
+def _vision_blocks(
+    config: VisionConfig, rotary: layers.GridRotary | None = None
+) -> nn.ModuleList:
     return blocks.stack(
         depth=config.depth,
         width=config.width,
@@ -60,6 +69,7 @@ def _vision_blocks(config: VisionConfig) -> nn.ModuleList:
         activation=config.activation,
         norms=config.norms,
         head_norm=config.head_norm,
+        rotary=rotary,
     )
 
 
@@ -76,9 +86,7 @@ def _stem(config: VisionConfig) -> nn.Module:
 
 def patch_grid(config: VisionConfig) -> tuple[int, int]:
     """Patches down and across."""
-    patch = 2 ** len(config.stem_widths)
-    if config.kind == "vit" and config.stem == "patch":
-        patch = config.patch
+    patch = config.patch_side
     height, width = config.size
     if config.kind == "vit" and (height % patch or width % patch):
         raise RecipeError(
@@ -108,11 +116,26 @@ def connector(config: ModelConfig, *, vocabulary: int | None = None) -> nn.Modul
     if kind in _RESAMPLERS:
         return _RESAMPLERS[kind](config)
     if kind == "pixel_shuffle":
-        picture_tokens(config)  # raises where the grid does not fold
         return connectors.PixelShuffle(
-            **widths, factor=config.connector.factor, grid=patch_grid(config.vision)
+            **widths, factor=config.connector.factor, grid=_folded(config)
         )
     return {"linear": connectors.Linear, "mlp": connectors.Perceptron}[kind](**widths)
+
+
+def _folded(config: ModelConfig) -> tuple[int, int] | None:
+    """The grid of patches that is folded; None where pictures have no size in common.
+
+    Raises:
+        RecipeError: it does not fold.
+    """
+    try:
+        picture_tokens(config)
+    except RecipeError:
+        # What needs no table may be for pictures in their own shapes, whatever `image_size` says.
+        if config.vision.positions == "rotary":
+            return None
+        raise
+    return patch_grid(config.vision)
 
 
 def _resampler(config: ModelConfig) -> nn.Module:

@@ -4,6 +4,7 @@ Shapes: N pictures, C channels, H W pixels, P patches (rows of the grid, left to
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from seesay.model.blocks import Block
-from seesay.model.layers import MLP, Attention, Record, mask_bias
+from seesay.model.layers import MLP, Attention, GridRotary, Record, Runs, mask_bias
+from seesay.model.squares import Grid, Squares, places
 
 
 class Normalise(nn.Module):
@@ -129,6 +131,8 @@ class VisionTransformer(nn.Module):
             begun with sines and cosines: "Better plain ViT baselines", arXiv:2205.01580.
         grid: patches down and across that the table is for; for pictures of other sizes it is
             stretched (DINO, arXiv:2104.14294). None: there are none.
+        rotary: of the blocks' attention, in place of a table (Qwen2-VL, arXiv:2409.12191, section
+            2.1), or None. A class token is at the first patch's place.
         class_token: (V,) summary token put before the patches (CLIP, ViT), or None (SigLIP).
         pre_norm: before the blocks (CLIP). `norm`: after them.
     """
@@ -142,11 +146,12 @@ class VisionTransformer(nn.Module):
         norm: nn.Module,
         positions: Tensor | None = None,
         grid: tuple[int, int] | None = None,
+        rotary: GridRotary | None = None,
         class_token: Tensor | None = None,
         pre_norm: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.normalise, self.stem, self.grid = normalise, stem, grid
+        self.normalise, self.stem, self.grid, self.rotary = normalise, stem, grid, rotary
         self.positions = nn.Parameter(positions) if positions is not None else None
         self.class_token = nn.Parameter(class_token) if class_token is not None else None
         self.pre_norm = pre_norm or nn.Identity()
@@ -156,19 +161,49 @@ class VisionTransformer(nn.Module):
         self,
         pixels: UInt8[Tensor, "N C H W"],
         *,
+        grids: Sequence[Grid] = (),
         fused: bool = False,
         record: Record | None = None,
     ) -> Float[Tensor, "N P V"]:
+        """The patches of each picture.
+
+        `grids`: rows and columns of squares of each picture, where pictures have shapes of their
+        own; `pixels` and patches are then those of each square.
+
+        Raises:
+            LengthError: squares that are not those of the grids.
+        """
         x_NVhw = self.stem(self.normalise(pixels))
-        x_NPV = rearrange(x_NVhw, "N V h w -> N (h w) V")
+        grid, x_NPV = (x_NVhw.shape[2], x_NVhw.shape[3]), rearrange(x_NVhw, "N V h w -> N (h w) V")
+        if grids:
+            how = {"square": grid, "num_squares": len(x_NPV), "device": x_NPV.device}
+            squares = Squares.of(grids, **how)
+            x_1TV = self._blocks(
+                squares.packed(x_NPV), squares.places, runs=squares.runs, fused=fused, record=record
+            )
+            return squares.apart(x_1TV, patches=x_NPV.shape[1])
         if self.class_token is not None:
             x_NPV = torch.cat((self.class_token.expand(len(x_NPV), 1, -1), x_NPV), dim=1)
         if self.positions is not None:
-            x_NPV = x_NPV + self._positions(self.positions, (x_NVhw.shape[2], x_NVhw.shape[3]))
-        x_NPV = self.pre_norm(x_NPV)
+            x_NPV = x_NPV + self._positions(self.positions, grid)
+        return self._blocks(x_NPV, self._places(grid, x_NPV), fused=fused, record=record)
+
+    def _blocks(
+        self, x_NPV: Tensor, places_P2: Tensor | None, *, runs: Runs | None = None, **how: Any
+    ) -> Tensor:
+        x_NPV, angles = self.pre_norm(x_NPV), None
+        if self.rotary is not None and places_P2 is not None:
+            angles = self.rotary.angles(places_P2[None])
         for i, block in enumerate(self.blocks):
-            x_NPV = block(x_NPV, fused=fused, record=record, name=f"vision.blocks.{i}")
+            x_NPV = block(x_NPV, bias=runs, angles=angles, name=f"vision.blocks.{i}", **how)
         return self.norm(x_NPV)
+
+    def _places(self, grid: Grid, like: Tensor) -> Tensor | None:
+        """Where the patches of a grid are, and the class token before them, (P, 2)."""
+        if self.rotary is None:
+            return None
+        found_P2 = torch.from_numpy(places(grid)).to(like.device)
+        return F.pad(found_P2, (0, 0, 1, 0)) if self.class_token is not None else found_P2
 
     def _positions(self, table_PV: Tensor, grid: tuple[int, int]) -> Tensor:
         """The table of positions, stretched where the picture has another grid of patches."""

@@ -110,8 +110,7 @@ def predictor(
     """A predictor of a model in memory."""
     fit = Fit.of(
         recipe.data,
-        size=recipe.model.vision.size,
-        picture_tokens=families.picture_tokens(recipe.model),
+        **families.taken(recipe.model, native=recipe.data.native),
         interleaved=model.interleaves,
         instructed=model.instructed,
         regions=recipe.model.vision.regions,

@@ -50,6 +50,7 @@ class Pictures:
         ends = [0, *accumulate(map(len, pixels))]
         self._tiles = [range(a, b) for a, b in zip(ends, ends[1:], strict=False)]
         self._pixels_NHWC = np.concatenate([none, *pixels])
+        grids = predictor.fit.grids([plan for _, _, plan in distinct.values()])
         pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
         boxes = None
         if predictor.fit.regions:
@@ -58,7 +59,7 @@ class Pictures:
         with predictor.autocast():
             look = predictor.model.see if connect else predictor.model.look
             self._seen_NQD = look(
-                pixels_NCHW.to(predictor.device), boxes=boxes, fused=predictor.fused
+                pixels_NCHW.to(predictor.device), boxes=boxes, grids=grids, fused=predictor.fused
             )
         self._real_NQ = None if boxes is None else there(boxes)
 

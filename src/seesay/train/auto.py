@@ -53,7 +53,8 @@ def look(
     recipe = config.recipe(table)
     given = [_read(source, recipe, say) for source in recipe.data.sources]
     some = [example for examples in given for example in evenly(examples, LOOKED)]
-    if some and "image_size" not in table.get("model", {}).get("vision", {}):
+    sized = recipe.data.native or "image_size" in table.get("model", {}).get("vision", {})
+    if some and not sized:
         vision = replace(recipe.model.vision, image_size=picture_size(some))
         recipe = replace(recipe, model=replace(recipe.model, vision=vision))
         height, width = vision.size

@@ -182,13 +182,15 @@ class Estimate:
         seeing = self._seeing
         position = (look.flops[""] - seeing) // look.positions
         # Where pictures differ in their tiles, of one with the most.
-        plan = setup.fit(self.recipe, self.rehearsal.model).largest
-        picture = seeing // max(1, look.pictures) * plan.num_tiles
+        fit = setup.fit(self.recipe, self.rehearsal.model)
+        plan = fit.largest
+        picture = seeing * fit.num_looked(plan) // max(1, look.pictures)
         answer = picture + position * (plan.tokens + ASKED + SAID)
         return Arithmetic(step, picture, position, answer)
 
     def learning(self, *, pictures: int, positions: int) -> int:
-        """Operations of training on what passed: so many pictures, and positions of text.
+        """Operations of training on what passed: so many pictures, tiles or squares, and positions
+        of text.
 
         A row of a step costs what `arithmetic` says of it; one with less text, as early in a
         curriculum, costs less. What is learned by heart before the first step is not in it.
@@ -259,7 +261,8 @@ def _mend(made: Estimate, free: int) -> str:
     fitting = settings.batch
     while fitting > 1 and rest + made.activations(fitting) > free:
         fitting //= 2
-    others = "data.row_tokens, model.text.depth or model.vision.image_size"
+    pixels = "data.max_pixels" if made.recipe.data.native else "model.vision.image_size"
+    others = f"data.row_tokens, model.text.depth or {pixels}"
     if rest + made.activations(fitting) > free or fitting == settings.batch:
         return f"lower {others}"
     times = -(-settings.batch * settings.accumulate // fitting)

@@ -25,7 +25,8 @@ _OF_HEADS = ("patch_weight", "object_weight", "box_weight")
 # What of `data` goes with a tokenizer, and what with a whole model.
 _WITH_TEXT = ("tokenizer", "vocabulary")
 _WITH_ALL = ("row_tokens", "fit", "box_text")
-_WITH_TILES = ("tiles", "max_tiles", "picture_budget", "sequence_budget")
+_WITH_TILES = ("tiles", "max_tiles", "min_pixels", "max_pixels", "picture_budget",
+               "sequence_budget")  # fmt: skip
 
 
 class Source(NamedTuple):

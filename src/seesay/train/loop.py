@@ -285,7 +285,10 @@ class Loop:
             raise TrainingError(f"the loss of another process {at}", fix="see what that one says")
         dump = self.run.out / f"bad_batch{f'.{rank}' if rank else ''}.safetensors"
         names = ("tokens_BT", "targets_BT", "positions_BT", "documents_BT", "pictures_NCHW")
-        checkpoint.save_tensors(dump, {name: getattr(batch, name) for name in names})
+        dumped = {name: getattr(batch, name) for name in names}
+        if batch.grids:
+            dumped["grids"] = torch.tensor(batch.grids)
+        checkpoint.save_tensors(dump, dumped)
         rows = ", ".join(dict.fromkeys(batch.origins[:4]))
         raise TrainingError(
             f"the loss {at}; rows from {rows}…",

@@ -42,8 +42,9 @@ class Step:
     @cached_property
     def patches(self) -> Tensor:
         """(N, P, V)"""
-        boxes = self.batch.boxes_NR4
-        return self.model.look(self.batch.pictures_NCHW, boxes=boxes, fused=self.fused)
+        batch = self.batch
+        where = {"boxes": batch.boxes_NR4, "grids": batch.grids}
+        return self.model.look(batch.pictures_NCHW, **where, fused=self.fused)
 
     @cached_property
     def seen(self) -> Tensor:

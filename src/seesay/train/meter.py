@@ -26,7 +26,7 @@ class Meter:
 
     def _reset(self) -> None:
         self.since, self.wait = self.elapsed(), 0.0
-        self.pictures = self.tokens = self.positions = 0
+        self.pictures = self.looked = self.tokens = self.positions = 0
         self.losses: list[Tensor] = []
         self.gradient: Tensor | None = None
         self.facts: dict[str, list[Tensor]] = {}
@@ -42,9 +42,11 @@ class Meter:
         """A batch passed through the model; `facts` are its losses and their finds, by name."""
         for name, fact in (facts or {}).items():
             self.facts.setdefault(name, []).append(fact)
-        self.pictures += len(batch.pictures_NCHW)
+        self.pictures += batch.num_pictures
+        self.looked += len(batch.pictures_NCHW)
         self.positions += batch.tokens_BT.numel()
-        self.run.clock.pictures += len(batch.pictures_NCHW) * self.run.ranks.total
+        self.run.clock.pictures += batch.num_pictures * self.run.ranks.total
+        self.run.clock.looked += len(batch.pictures_NCHW) * self.run.ranks.total
         self.run.clock.tokens += batch.tokens_BT.numel() * self.run.ranks.total
 
     def add(self, loss: Tensor, gradient: Tensor, factor: float) -> None:
@@ -58,7 +60,7 @@ class Meter:
         spent = max(self.elapsed() - self.since, 1e-9)
         facts = self.run.facts
         flops = facts.get("flops_per_position", 0.0) * self.positions
-        flops += facts.get("flops_per_picture", 0.0) * self.pictures
+        flops += facts.get("flops_per_picture", 0.0) * self.looked
         row = {
             "step": self.run.clock.step,
             "seconds": round(self.elapsed(), 3),

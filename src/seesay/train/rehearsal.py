@@ -55,7 +55,8 @@ LONG, MOST = 4096, 1 << 24
 class Look:
     """One row seen without learning, by name of the module ("" is the model).
 
-    shapes: of what it gives, where that is a tensor. flops: operations in it and below.
+    shapes: of what it gives, where that is a tensor. flops: operations in it and below. pictures:
+    what the vision side looked at: tiles, or squares of pictures in their own shapes.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -190,7 +191,8 @@ class Rehearsal:
             # What changes pictures and words at random changes no shape.
             data=replace(self.recipe.data, **dataclasses.asdict(Augment()), captions="all"),
         )
-        fit = replace(setup.fit(recipe, self.model), size=DRAWN)
+        fit = setup.fit(recipe, self.model)
+        fit = fit if fit.native else replace(fit, size=DRAWN)
         examples = [_examples(source.path, fit) for source in recipe.data.sources]
         stream = setup.stream(recipe, examples, self.text, fit, Ranks())
         fused = recipe.train.fused
@@ -210,7 +212,7 @@ class Rehearsal:
 
     def _batch(self, batch: Batch) -> Batch:
         """The batch with pictures of the model's size."""
-        size = (len(batch.pictures_NCHW), 3, *self.recipe.model.vision.size)
+        size = (len(batch.pictures_NCHW), 3, *setup.fit(self.recipe, self.model).size)
         with self.fake, self.device:
             pictures = torch.empty(size, dtype=torch.uint8)
         if self.recipe.train.box_weight:

@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from seesay.train.loop import Run
 
 
+# Squares down and across of the picture that is replayed, where pictures keep their shapes.
+OBLONG = (2, 3)
+
+
 def write(
     run: "Run", *, optimizers: list[torch.optim.Optimizer], average: optim.Average | None
 ) -> Path:
     """Write the checkpoint of this moment and remove the one before; its folder."""
     model = averaged(run, average)
-    recorded = golden.record(
-        model, size=run.stream.fit.size, picture_tokens=run.stream.fit.picture_tokens
-    )
+    fit = run.stream.fit
+    shown = {"size": fit.size, "picture_tokens": fit.picture_tokens}
+    recorded = golden.record(model, **shown, grid=OBLONG if fit.native else None)
 
     def extras(folder: Path) -> None:
         run.text.save(folder)

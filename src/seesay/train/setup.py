@@ -23,6 +23,7 @@ from seesay.model import adapt, families
 from seesay.model.contract import Model
 from seesay.model.parts import patch_grid
 from seesay.records import Example
+from seesay.sight import square
 from seesay.train import init, losses, parallel, self_distillation, teacher
 from seesay.train.loop import Run
 from seesay.train.parts import Parts
@@ -108,9 +109,8 @@ def fit(recipe: Recipe, model: Model) -> Fit:
     spoken, claimed = bool(losses.SPOKEN & asked), bool(losses.CLAIMED & asked)
     return Fit.of(
         recipe.data,
-        size=recipe.model.vision.size,
-        picture_tokens=families.picture_tokens(recipe.model),
-        patches=patch_grid(recipe.model.vision) if named and not regions else None,
+        **families.taken(recipe.model, native=recipe.data.native),
+        patches=_labelled(recipe) if named and not regions else None,
         about=_taught(recipe, "object"),
         located=bool(recipe.train.box_weight),
         spoken=spoken,
@@ -122,6 +122,14 @@ def fit(recipe: Recipe, model: Model) -> Fit:
         regions=regions,
         things=named and bool(regions),
     )
+
+
+def _labelled(recipe: Recipe) -> tuple[int, int]:
+    """The grid of patches that are labelled, of what is looked at at once."""
+    if not recipe.data.native:
+        return patch_grid(recipe.model.vision)
+    side = square(recipe.model) // recipe.model.vision.patch_side
+    return side, side
 
 
 def _taught(recipe: Recipe, kind: str) -> bool:

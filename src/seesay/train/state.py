@@ -22,8 +22,9 @@ _KEYS = {"Muon": ("momentum_buffer",), "AdamW": ("step", "exp_avg", "exp_avg_sq"
 
 @dataclass(slots=True)
 class Clock:
-    """How far training has come: steps done, seconds spent, examples and tokens seen.
+    """How far training has come: steps done, seconds spent, pictures and tokens seen.
 
+    `looked` are the tiles, or squares, that pictures were seen as.
     `place` is where in the data the next step begins; None before the first. `losses` are those
     since the last log row, so that the next row is the mean of them all.
     """
@@ -31,6 +32,7 @@ class Clock:
     step: int = 0
     seconds: float = 0.0
     pictures: int = 0
+    looked: int = 0
     tokens: int = 0
     skipped: int = 0
     place: Place | None = None

@@ -16,6 +16,7 @@ from seesay.data.text import Text
 from seesay.errors import CheckpointError, RecipeError
 from seesay.model import adapt, checkpoint, families
 from seesay.model.contract import Model
+from seesay.sight import square
 from seesay.train import init
 from seesay.train.contrast import Kept, Pairs, Vectors, joined
 from seesay.train.optim import Average
@@ -199,7 +200,22 @@ def _check_sees(folder: Path, theirs: Recipe, ours: Recipe, words: Text) -> None
             fix="begin the run anew without other first weights for its text: it then takes over "
             "the teacher's",
         )
-    if theirs.model.vision.size != ours.model.vision.size:
+    if theirs.data.native != ours.data.native:
+        how = ["in their own shapes" if r.data.native else "of one size" for r in (theirs, ours)]
+        raise RecipeError(
+            f"the teacher looks at pictures {how[0]}, and the run {how[1]}",
+            where=where,
+            fix=f"set data.tiles to {theirs.data.tiles!r}",
+        )
+    if theirs.data.native and square(theirs.model) != square(ours.model):
+        sides = square(theirs.model), square(ours.model)
+        raise RecipeError(
+            "a token of the teacher's stands for {0}×{0} pixels, and one of the run's for "
+            "{1}×{1}".format(*sides),
+            where=where,
+            fix="give model.vision the same patches, and model.connector the same factor",
+        )
+    if not ours.data.native and theirs.model.vision.size != ours.model.vision.size:
         (height, width), (high, wide) = theirs.model.vision.size, ours.model.vision.size
         raise RecipeError(
             f"the teacher looks at pictures of {height}×{width}, and the run at {high}×{wide}",
