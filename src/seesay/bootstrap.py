@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image
 
 from seesay import writing
-from seesay.data import decode
+from seesay.data import decode, images
 from seesay.errors import DataError
 from seesay.predict import Answer, Prompt
-from seesay.records import Example, Picture, identity
+from seesay.records import Clip, Example, Frame, Picture, identity
 
 TABLE = "captions.jsonl"
 Progress = Callable[[int, int], None]
@@ -159,9 +158,9 @@ def write(pairs: Iterator[Pair], folder: Path, *, threshold: float = 0.5) -> Cou
 
 def _copy(picture: Picture, folder: Path, number: int) -> str:
     """A copy of a picture, as it is; its name."""
-    if isinstance(picture, np.ndarray):
+    if isinstance(picture, np.ndarray | Frame | Clip):
         name = f"{number:06d}.png"
-        Image.fromarray(picture).save(folder / name)
+        images.load(picture).save(folder / name)
     elif isinstance(picture, Path):
         name = f"{number:06d}{picture.suffix.lower()}"
         shutil.copyfile(picture, folder / name)

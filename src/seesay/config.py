@@ -24,6 +24,7 @@ from seesay.fields import (
     Size,
     Weights,
 )
+from seesay.footage import TimeConfig, VideoConfig
 from seesay.overlay import load as load
 from seesay.overlay import override as override
 from seesay.overlay import shipped as shipped
@@ -197,6 +198,7 @@ class ModelConfig:
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+    time: TimeConfig = field(default_factory=TimeConfig)
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)
@@ -223,6 +225,8 @@ class SourceConfig:
     shots: tuple[Count, Count] = (0, 0)
     # Of `scenes` with shots, the share of rows whose answers are names made up for that row.
     bind: Share = 0.0
+    # Of `scenes`: scenes that move, in so many frames; 0: pictures.
+    frames: Annotated[int, Field(ge=0, le=64)] = 0
     # Captions to hold against pictures, and the same with a word changed, which makes them false.
     claims: Count = 1
     wrong: Count = 0
@@ -233,6 +237,8 @@ class SourceConfig:
         _rises(self.shots, "shots")
         if self.bind and not (self.path == "scenes" and self.shots[1]):
             raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
+        if self.frames and (self.shots[1] or self.told):
+            raise ValueError(f"frames is {self.frames}: scenes that move are not told, nor shots")
         if self.told and (self.path != "scenes" or self.pictures):
             raise ValueError("told is true: only scenes are told, and in place of their pictures "
                              "(pictures = false)")  # fmt: skip
@@ -284,6 +290,7 @@ class DataConfig:
     recolour: bool = False
     shift: Count = 0
     limit_broken: Share = 0.05
+    video: VideoConfig = field(default_factory=VideoConfig)
     # None: 1, or 0 where it would take a core from the training (two cores or fewer, and no GPU).
     workers: Annotated[int, Field(ge=0, le=1024)] | None = None
 
@@ -387,6 +394,9 @@ class Recipe:
         if self.train.box_weight and not self.model.box_head:
             raise ValueError("train.box_weight weighs boxes told by a head, but model.box_head is "
                              "false")  # fmt: skip
+        if self.model.time.pool > 1 and self.data.grid != (1, 1):
+            raise ValueError(f"model.time.pool is {self.model.time.pool}, but frames are cut into "
+                             f"tiles (data.tiles = {self.data.tiles})")  # fmt: skip
         if self.data.row_tokens > self.model.text.context:
             raise ValueError(f"data.row_tokens is {self.data.row_tokens}, more than the "
                              f"{self.model.text.context} of model.text.context")  # fmt: skip

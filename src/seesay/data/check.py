@@ -5,7 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -13,12 +13,12 @@ import numpy as np
 
 from seesay.data.decode import Facts, encoded, inspect
 from seesay.data.examples import Broken
-from seesay.data.images import examine
+from seesay.data.images import examine, load
 from seesay.data.report import Answers, Lengths, Report, Spread
 from seesay.data.sheet import sheet as draw_sheet
 from seesay.data.sources import Source, read
 from seesay.errors import PictureError
-from seesay.records import Example, Origin, Picture, identity
+from seesay.records import Clip, Example, Frame, Origin, Picture, identity
 
 TOP = 10  # answers that are listed
 
@@ -178,14 +178,21 @@ def _decoded(examples: Sequence[Example], num_threads: int,
 
 
 def _name(picture: Picture, origin: Origin) -> str:
+    if isinstance(picture, Frame):
+        return picture.video  # frames that are alike are no copies of each other
     return str(picture) if isinstance(picture, Path) else origin.file
 
 
 def _look(use: _Use) -> _Seen:
     try:
-        if isinstance(use.picture, np.ndarray):
-            return _Seen(use, _digest(use.picture.tobytes()), examine(use.picture), "")
-        data = encoded(use.picture, str(use.origin))
+        picture = use.picture
+        if isinstance(picture, Frame | Clip):
+            pixels = np.asarray(load(picture, where=str(use.origin)))
+            facts = replace(examine(pixels), format="video")
+            return _Seen(use, _digest(pixels.tobytes()), facts, "")
+        if isinstance(picture, np.ndarray):
+            return _Seen(use, _digest(picture.tobytes()), examine(picture), "")
+        data = encoded(picture, str(use.origin))
         return _Seen(use, _digest(data), inspect(data, where=str(use.origin)), "")
     except PictureError as error:
         return _Seen(use, "", None, error.what)

@@ -8,7 +8,7 @@ boxes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,18 @@ from seesay.records import Batch
 
 # Rows are padded to a multiple of this, so that few distinct shapes reach the kernels.
 ROUND = 8
+
+
+class Timing(NamedTuple):
+    """Of frames of videos: when each is shown, in seconds, and, where neighbouring ones stand in
+    the text as one picture, how many stand there together each time; empty where nothing is to say.
+    """
+
+    times: tuple[float, ...] = ()
+    clips: tuple[int, ...] = ()
+
+
+UNTIMED = Timing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,7 @@ class Row:
     them there.
     `boxes` are what is looked at in each picture, (R, 4), as shares of it. `located` is where each
     document's last answer is, (4,) a document, as `Batch` has it; NaN where that is not known.
+    `timing`: when they are shown, where they are frames of videos.
     """
 
     pictures: np.ndarray
@@ -45,6 +58,12 @@ class Row:
     instructed: bool = False
     boxes: tuple[np.ndarray, ...] | None = None
     located: tuple[np.ndarray, ...] | None = None
+    timing: Timing = UNTIMED
+
+    @property
+    def num_shown(self) -> int:
+        """How many pictures stand in the text."""
+        return len(self.timing.clips or self.pictures)
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -58,7 +77,7 @@ class Row:
         """
         if self.instructed:
             return 0
-        given = len(self.pictures) * picture_tokens
+        given = self.num_shown * picture_tokens
         inside = sum(document.pictured for document in self.documents)
         if inside > given:
             raise LengthError(
@@ -71,7 +90,7 @@ class Row:
     def marks(self, picture_tokens: int) -> int:
         """How many picture tokens stand in it."""
         times = len(self.documents) if self.instructed else 1
-        return times * len(self.pictures) * picture_tokens
+        return times * self.num_shown * picture_tokens
 
 
 def showing(document: Document, marks: int, *, picture_token: int) -> Document:
@@ -144,10 +163,26 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         about_BTAO=_about(rows, documents, targets),
         boxes_BT4=_located(rows, documents, targets),
         **_claims(rows, pad=pad),
+        **timing(rows),
         origins=tuple(row.origin for row in rows),
     )
     _count(batch, rows, picture_token=picture_token, picture_tokens=picture_tokens)
     return batch
+
+
+def timing(rows: Sequence[Row]) -> dict[str, Any]:
+    """When the pictures of all rows are shown, and as which they stand in the text, as `Batch` has
+    it; without what no row says.
+    """
+    made: dict[str, Any] = {}
+    if any(row.timing.times for row in rows):
+        times = [row.timing.times or (0.0,) * len(row.pictures) for row in rows]
+        made["times_N"] = torch.tensor([time for own in times for time in own])
+    if any(row.timing.clips for row in rows):
+        several = [row.timing.clips or (1,) * len(row.pictures) for row in rows]
+        counts = [count for own in several for count in own]
+        made["clips_N"] = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    return made
 
 
 def _claims(rows: Sequence[Row], *, pad: int) -> dict[str, Any]:

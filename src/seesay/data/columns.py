@@ -11,6 +11,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "image", "images", "image_path", "img_path", "image_file", "img", "file_name", "filename",
         "filepath", "file_path", "file", "path", "picture", "pictures", "photo", "图片", "图像",
     ),
+    "video": ("video", "videos", "video_path", "video_file", "视频"),
     "question": ("question", "query", "prompt", "instruction", "问题"),
     "sentence": ("sentence", "statement", "hypothesis", "text"),
     "answer": ("answer", "answers", "response", "答案"),
@@ -72,6 +73,7 @@ class Columns:
     form: Form
     found: Mapping[str, str]
     kinds: tuple[str, ...]
+    moving: bool = False  # whether the picture's column is one of videos
 
     @property
     def image(self) -> str:
@@ -93,9 +95,12 @@ def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
     """
     given = _given(columns, given or {}, where)
     roles = {role: name for role in ROLES if (name := _named(columns, role))} | given
+    moving = "video" in given or ("video" in roles and "image" not in roles)
+    if moving:
+        roles["image"] = roles["video"]
     if "image" not in roles:
         raise _no_picture(columns, where)
-    form = _form(roles, set(given) - {"image", "kind", *ASKED_WITH}, task=task)
+    form = _form(roles, set(given) - {"image", "video", "kind", *ASKED_WITH}, task=task)
     if form is None:
         raise _no_text(columns, roles, task=task, where=where)
     used = {"image": roles["image"]} | {role: roles[role] for role in form.roles}
@@ -104,7 +109,7 @@ def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
     beside = _beside(columns, given) if form.asks and task is None else None
     if beside is not None and beside not in used.values():
         used["caption"] = beside
-    return Columns(form, used, _kinds(columns, given, set(used.values())))
+    return Columns(form, used, _kinds(columns, given, set(used.values())), moving)
 
 
 def _given(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, str]:

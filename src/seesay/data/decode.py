@@ -27,7 +27,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from seesay.errors import PictureError
+from seesay.errors import PictureError, SeesayError
 
 MAX_PIXELS = 64_000_000  # a 64-megapixel picture is 192 MB of RGB
 MAX_BYTES = 512 * 2**20
@@ -81,20 +81,20 @@ def decode(data: bytes, *, where: str, wanted: tuple[int, int] | None = None) ->
     """The picture upright in RGB, transparent pixels white; a JPEG may come at a half, a quarter or
     an eighth of its size where that is still at least `wanted` (width, height).
     """
-    with _refused(where):
+    with refused(where):
         image, orientation = _opened(data, where)
         if wanted and isinstance(image, JpegImagePlugin.JpegImageFile):
             width, height = wanted
             image.draft(None, (height, width) if orientation in _TURNED else wanted)
-        return _upright(_rgb(_loaded(image), where), orientation)
+        return _upright(rgb(_loaded(image), where), orientation)
 
 
 def inspect(data: bytes, *, where: str) -> Facts:
     """Decode every pixel and say what the picture is."""
-    with _refused(where):
+    with refused(where):
         image, orientation = _opened(data, where)
         kind = _kind(image)
-        upright = _upright(_rgb(_loaded(image), where), orientation)
+        upright = _upright(rgb(_loaded(image), where), orientation)
     return Facts(sniff(data) or "", kind, *upright.size)
 
 
@@ -136,7 +136,7 @@ def encoded(picture: Path | bytes, where: str) -> bytes:
     if isinstance(picture, bytes):
         size, data = len(picture), picture
     else:
-        size, data = _file_size(picture, where), b""
+        size, data = file_size(picture, where), b""
     if size > MAX_BYTES:
         raise PictureError(f"{size} bytes; the limit for one picture is {MAX_BYTES}", where=where)
     data = data or _file_bytes(picture, where)
@@ -145,7 +145,8 @@ def encoded(picture: Path | bytes, where: str) -> bytes:
     return data
 
 
-def _file_size(path: Path, where: str) -> int:
+def file_size(path: Path, where: str) -> int:
+    """Bytes of a file, which must be one."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
@@ -170,12 +171,12 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _refused(where: str) -> Iterator[None]:
+def refused(where: str) -> Iterator[None]:
     """Whatever a decoder raises becomes a PictureError that says where."""
     fix = "open it in a viewer and save it again, or leave it out"
     try:
         yield
-    except (PictureError, MemoryError):
+    except (SeesayError, MemoryError):
         raise
     except Exception as error:
         why = str(error) or type(error).__name__
@@ -251,7 +252,8 @@ def _kind(image: Image.Image) -> str:
     return "16 bit" if image.mode.startswith("I;16") else names.get(image.mode, image.mode)
 
 
-def _rgb(image: Image.Image, where: str) -> Image.Image:
+def rgb(image: Image.Image, where: str) -> Image.Image:
+    """A picture in RGB, paper shining through what is transparent."""
     if image.mode.startswith("I"):
         return _sixteen_bits(image, where)
     if image.mode == "F":

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from seesay.data import video
 from seesay.data.columns import Columns
-from seesay.data.dialogue import MARK, among, shown, turns_of
-from seesay.data.finder import Finder, Refused
+from seesay.data.dialogue import MARK, VIDEO, among, shown, turns_of
+from seesay.data.finder import Finder, Refused, Shown
 from seesay.data.tables import Row
-from seesay.records import Example, Origin, Picture, Turn
+from seesay.records import Example, Origin, Turn
 
 # What is asked of a picture that has nothing but a class.
 CLASS_QUESTION = "what is this?"
@@ -30,7 +31,7 @@ class Broken:
 class _Item:
     """A row whose pictures are found and whose text is cleaned."""
 
-    images: tuple[Picture, ...]
+    images: tuple[Shown, ...]
     group: str
     origin: Origin
     question: str
@@ -146,8 +147,9 @@ class Reader:
 
 def _example(item: _Item, turns: tuple[Turn, ...], task: str,
              options: tuple[str, ...] = ()) -> Example:  # fmt: skip
+    images, turns = video.laid(item.images, turns)
     return Example(
-        item.images,
+        images,
         turns,
         item.origin,
         task=task,
@@ -161,6 +163,7 @@ def _example(item: _Item, turns: tuple[Turn, ...], task: str,
 def _turns(
     question: str, truth: str, reasoning: str = "", *, pictures: int = 1
 ) -> tuple[Turn, ...]:
+    question, truth = question.replace(VIDEO, MARK), truth.replace(VIDEO, MARK)
     marks = question.count(MARK) + truth.count(MARK)
     make = shown if marks == pictures and among((question, truth)) else Turn
     asked = (make("user", question),) if question else ()

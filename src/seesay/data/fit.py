@@ -1,19 +1,20 @@
 """What a model takes in: pictures of one size, and rows of so many tokens.
 
-Shapes: H W pixels, N tiles, R boxes.
+Shapes: H W pixels, N pictures, R boxes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from seesay.coordinates import cells, shares
 from seesay.data import images
-from seesay.data.collate import showing
+from seesay.data.collate import Timing, showing
 from seesay.data.text import Document, Text
-from seesay.records import Box, Picture, Turn
+from seesay.records import Box, Clip, Frame, Picture, Turn, parts, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Fit:
     instructed: bool = False  # whether each document begins with its row's pictures
     regions: int = 0  # where boxes are looked at, those along a side of a grid of them
     things: bool = False  # whether what is in each of these boxes is labelled
+    pool: int = 1  # how many neighbouring frames of a video stand in the text as one
 
     @property
     def whole(self) -> tuple[int, int]:
@@ -71,6 +73,49 @@ class Fit:
         """A picture (H, W, 3) of the size of the whole."""
         return images.pixels(picture, size=self.whole, fit=self.how, where=where)
 
+    def frames(self, pictures: Sequence[Picture], *, where: str = "") -> np.ndarray:
+        """Pictures, and the frames of clips, (N, H, W, 3), of the size of the whole."""
+        every = [part for picture in pictures for part in parts(picture)]
+        return images.several(every, size=self.whole, fit=self.how, where=where)
+
+    def timing(self, pictures: Sequence[Picture]) -> Timing:
+        """When pictures are shown, tile by tile; nothing of those that are of no video."""
+        n = images.num_tiles(self.tiles)
+        times = [time_of(part) for p in pictures for part in parts(p) for _ in range(n)]
+        clips = [len(parts(p)) for p in pictures for _ in range(n)]
+        pooled = max(clips, default=1) > 1
+        return Timing(tuple(times) if any(times) else (), tuple(clips) if pooled else ())
+
+    def pooled(
+        self, pictures: Sequence[Picture], turns: Sequence[Turn]
+    ) -> tuple[tuple[Picture, ...], tuple[Turn, ...]]:
+        """Pictures, neighbouring frames of a video as one, and turns that show them as one."""
+        if self.pool == 1 or not any(isinstance(picture, Frame) for picture in pictures):
+            return tuple(pictures), tuple(turns)
+        front = len(pictures) - sum(len(turn.pictures) for turn in turns)
+        made, taken = self._clips(pictures[:front]), front
+        told = []
+        for turn in turns:
+            places: list[int] = []
+            for place, several in groupby(turn.pictures):
+                count = len(list(several))
+                clips = self._clips(pictures[taken : taken + count])
+                made, taken = made + clips, taken + count
+                places += [place] * len(clips)
+            told.append(replace(turn, pictures=tuple(places)))
+        return tuple(made), tuple(told)
+
+    def _clips(self, pictures: Sequence[Picture]) -> list[Picture]:
+        made: list[Picture] = []
+        for name, run in groupby(pictures, key=_video):
+            several = list(run)
+            if name is None:
+                made += several
+                continue
+            frames = tuple(frame for frame in several if isinstance(frame, Frame))
+            made += [Clip(frames[i : i + self.pool]) for i in range(0, len(frames), self.pool)]
+        return made
+
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Pictures (N, H, W, 3) as what the model looks at: their tiles, one after another."""
         return images.tiles(pixels, self.tiles, fit=self.how)
@@ -98,3 +143,8 @@ class Fit:
         if not self.instructed:
             return document
         return showing(document, pictures * self.each, picture_token=picture_token)
+
+
+def _video(picture: Picture) -> str | None:
+    """The video that a picture is of, if of one."""
+    return picture.video if isinstance(picture, Frame) else None

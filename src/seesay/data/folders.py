@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from seesay.data import shards, tables
+from seesay.data import shards, tables, video
 from seesay.data.decode import EXTENSIONS
 from seesay.data.tables import Row, Table, plain
 from seesay.errors import DataError
@@ -17,7 +17,7 @@ LAYOUTS = (
 )
 # Not read, but their being there is told.
 UNREADABLE = (".heic", ".heif", ".avif", ".svg", ".pdf")
-PICTURES = (*EXTENSIONS, *UNREADABLE)
+PICTURES = (*EXTENSIONS, *video.EXTENSIONS, *UNREADABLE)
 SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 ASIDE = ("readme", "license", "licence", "notice", "changelog", "requirements", "classes", "labels")
 # What frameworks leave beside the data.

@@ -3,13 +3,17 @@
 Shapes: H height, W width, in that order everywhere but in Pillow's own (width, height).
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from einops import rearrange
 from PIL import Image
 
+from seesay.data import video
 from seesay.data.decode import Facts, decode, encoded, inspect, name
 from seesay.errors import DataError, PictureError, nearest
-from seesay.records import Picture
+from seesay.records import Clip, Frame, Picture
 
 FITS = ("stretch", "pad", "crop")
 PADDING = (127, 127, 127)  # the middle of the range: near zero once normalised
@@ -38,10 +42,24 @@ def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch
     height, width = _size(size)
     if fit not in FITS:
         raise DataError(f"unknown fit '{fit}'", fix=nearest(fit, FITS))
+    picture = _plain(picture, where)
     if isinstance(picture, np.ndarray) and picture.shape[:2] == (height, width):
         return _checked(picture, where)
     image = _image(picture, where, wanted=(width, height))
     return np.array(_fitted(image, (width, height), fit))
+
+
+def several(pictures: Sequence[Picture], *, size: tuple[int, int] | int, fit: str = "stretch",
+            where: str = "") -> np.ndarray:  # fmt: skip
+    """Pictures as `pixels` makes them, (N, H, W, 3); the frames of a video are decoded together.
+
+    Raises:
+        PictureError, DataError: as `pixels`.
+    """
+    made = np.empty((len(pictures), *_size(size), 3), np.uint8)
+    for place, picture in enumerate(video.decoded(pictures, where=where)):
+        made[place] = pixels(picture, size=size, fit=fit, where=where)
+    return made
 
 
 def num_tiles(tiles: tuple[int, int]) -> int:
@@ -72,11 +90,21 @@ def examine(picture: Picture, *, where: str = "") -> Facts:
     Raises:
         PictureError: as `load`.
     """
+    picture = _plain(picture, where)
     if isinstance(picture, np.ndarray):
         height, width = _checked(picture, where).shape[:2]
         return Facts("array", "colour", width, height)
     where = where or name(picture)
     return inspect(encoded(picture, where), where=where)
+
+
+def _plain(picture: Picture, where: str) -> Path | bytes | np.ndarray:
+    """A picture by itself: a frame's own, or its pixels; a clip shows its first."""
+    picture = picture.frames[0] if isinstance(picture, Clip) else picture
+    if isinstance(picture, Frame):
+        picture = next(video.decoded([picture], where=where))
+    assert not isinstance(picture, Frame | Clip)
+    return picture
 
 
 def _size(size: tuple[int, int] | int) -> tuple[int, int]:
@@ -99,6 +127,7 @@ def _checked(picture: np.ndarray, where: str) -> np.ndarray:
 
 
 def _image(picture: Picture, where: str, *, wanted: tuple[int, int] | None = None) -> Image.Image:
+    picture = _plain(picture, where)
     if isinstance(picture, np.ndarray):
         return Image.fromarray(_checked(picture, where))
     where = where or name(picture)

@@ -19,7 +19,7 @@ from seesay.data.collate import Row, fill, split
 from seesay.data.fit import Fit
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, RecipeError
-from seesay.records import Example, Turn
+from seesay.records import Example, Turn, parts
 
 # A file source keeps decoded pictures up to this many bytes in each process that reads it: small
 # sets are decoded once.
@@ -171,6 +171,7 @@ class FileRows:
         if not len(examples):
             raise DataError("a source without examples", fix="run `seesay data check` on it")
         self.augment.check(examples, size=fit.whole)
+        examples = [_pooled(example, fit) for example in examples]
         self.examples = examples
         self.rows = self._plan(examples)
         self._kept: dict[str, np.ndarray] = {}
@@ -229,10 +230,13 @@ class FileRows:
         if self.fit.spoken:
             documents = tuple(self._document(example, room) for example in changed)
         pixels, inside = self.pictures(examples[0]), self.fit.inside(examples[0].turns)
-        front = len(pixels) - inside
-        # Each document shows anew what is inside of it.
-        tiles = [pixels[:front], *[pixels[front:]] * len(documents)] if inside else [pixels]
-        shown = self.fit.cut(change.picture(np.concatenate(tiles)))
+        images = examples[0].images
+        front = sum(len(parts(picture)) for picture in images[: len(images) - inside])
+        if inside:
+            # Each document shows anew what is inside of it.
+            pixels = np.concatenate((pixels[:front], *[pixels[front:]] * len(documents)))
+            images = (*images[:-inside], *images[-inside:] * len(documents))
+        shown = self.fit.cut(change.picture(pixels))
         boxes = tuple(self.fit.boxes() for _ in shown) if self.fit.regions else None
         made = Row(
             shown,
@@ -241,6 +245,7 @@ class FileRows:
             instructed=self.fit.instructed,
             boxes=boxes,
             located=self._located(examples, documents, change) if self.fit.located else None,
+            timing=self.fit.timing(images),
         )
         # What is said among pictures is not said of all of them.
         spoken = changed if self.fit.claimed and not inside else ()
@@ -256,19 +261,23 @@ class FileRows:
         return tuple(located(*each, change=change, size=size) for each in pairs)
 
     def pictures(self, example: Example) -> np.ndarray:
-        """An example's pictures (N, H, W, 3), before they are cut into tiles."""
-        several = [self._pixels(example, i) for i in range(len(example.images))]
-        return np.stack(several) if several else np.zeros((0, *self.fit.whole, 3), np.uint8)
-
-    def _pixels(self, example: Example, number: int) -> np.ndarray:
-        key = f"{example.group or example.origin}#{number}"
+        """An example's pictures and frames (N, H, W, 3), before they are cut into tiles."""
+        key = example.group or str(example.origin)
         if key in self._kept:
             return self._kept[key]
-        pixels = self.fit.pixels(example.images[number], where=str(example.origin))
+        pixels = self.fit.frames(example.images, where=str(example.origin))
         if self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
             self._kept[key] = pixels
             self._kept_bytes += pixels.nbytes
         return pixels
+
+
+def _pooled(example: Example, fit: Fit) -> Example:
+    """An example whose neighbouring frames are one picture, where the model takes them in so."""
+    images, turns = fit.pooled(example.images, example.turns)
+    if len(images) == len(example.images):
+        return example
+    return replace(example, images=images, turns=turns)
 
 
 def greyed(row: Row) -> Row:

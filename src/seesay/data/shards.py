@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seesay.data.decode import EXTENSIONS
+from seesay.data import decode, video
 from seesay.data.tables import Row, Table, decoded
 from seesay.errors import DataError
 from seesay.records import Origin
 
+EXTENSIONS = (*decode.EXTENSIONS, *video.EXTENSIONS)
 # A file's ending -> the column that its text is.
 TEXTS = {".txt": "caption", ".cls": "label"}
 ENDINGS = (*TEXTS, ".json")

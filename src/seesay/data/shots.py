@@ -101,6 +101,7 @@ class ShotRows:
                     str(whole.origin),
                     self._labels(examples[first:]),
                     self._about(examples[first:]) if about else None,
+                    timing=self.fit.timing(whole.images),
                 )
         return None
 
@@ -110,8 +111,7 @@ class ShotRows:
     def _pixels(self, example: Example) -> np.ndarray:
         if isinstance(self.plain, FileRows):
             return self.plain.pictures(example)
-        several = [self.fit.pixels(picture) for picture in example.images]
-        return np.stack(several) if several else np.zeros((0, *self.fit.whole, 3), np.uint8)
+        return self.fit.frames(example.images)
 
     def _labels(self, examples: Sequence[Example]) -> np.ndarray | None:
         if isinstance(self.plain, FileRows) or not self.fit.patches or self.config.told:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seesay.data import columns as roles
-from seesay.data import folders, tables
+from seesay.data import folders, tables, video
 from seesay.data.decode import EXTENSIONS
 from seesay.data.examples import Broken, Reader
 from seesay.data.finder import Finder
 from seesay.data.tables import Table
 from seesay.errors import DataError, nearest
+from seesay.footage import VideoConfig
 from seesay.records import Example
 
 __all__ = ["Broken", "Source", "read"]
@@ -57,6 +58,7 @@ def read(
     limit_broken: float = 0.05,
     task: str | None = None,
     root: str | Path | None = None,
+    footage: VideoConfig | None = None,
 ) -> Source:
     """Examples from a file, a folder or a pattern such as `train-*.tar`.
 
@@ -65,23 +67,32 @@ def read(
             shards, or a folder that holds one of these, pictures with a `.txt` beside each, or a
             folder for each class.
         columns: which column is what, where the names do not say: {"image": "foto"}. The roles are
-            image, question, sentence, answer, label, caption, conversation, options, kind.
+            image, video, question, sentence, answer, label, caption, conversation, options, kind.
         limit_broken: the share of rows that may be broken; they are left out and listed.
         task: read the rows for this task (caption, vqa, classify, dialogue), or name them so.
         root: where pictures are named from, and must lie; the table's own folder if not given.
+        footage: which frames of a video are looked at.
 
     Raises:
         DataError: nothing there, not to be understood, or too many broken rows.
     """
     with _collector_paused():
-        return _read(source, columns, limit_broken, task, root)
+        return _read(source, columns, limit_broken, task, root, footage)
 
 
-def _read(source: str | Path, columns: Mapping[str, str] | None, limit_broken: float,
-          task: str | None, root: str | Path | None) -> Source:  # fmt: skip
+def _read(
+    source: str | Path,
+    columns: Mapping[str, str] | None,
+    limit_broken: float,
+    task: str | None,
+    root: str | Path | None,
+    footage: VideoConfig | None,
+) -> Source:
     table = _table(source)
     found = roles.find(table.columns, columns, task=task, where=table.path)
-    finder = Finder(Path(root) if root else table.root, where=table.path)
+    finder = Finder(
+        Path(root) if root else table.root, where=table.path, footage=footage, moving=found.moving
+    )
     reader = Reader(found, finder, table.classes, task)
     examples, broken, rows = reader.read(table.rows(found.wanted))
     if not rows:
@@ -130,9 +141,10 @@ def _readable(path: Path) -> None:
     ending = path.suffix.lower()
     if not path.exists():
         raise DataError("no such file or folder", where=str(path), fix=_siblings(path))
-    if ending in EXTENSIONS:
+    if ending in (*EXTENSIONS, *video.EXTENSIONS):
         fix = "give the folder or the table that it belongs to"
-        raise DataError("a single picture, not a data set", where=str(path), fix=fix)
+        what = "video" if ending in video.EXTENSIONS else "picture"
+        raise DataError(f"a single {what}, not a data set", where=str(path), fix=fix)
     if ending in PACKED:
         raise DataError(f"'{ending}' is packed", where=str(path), fix="unpack it first")
     if ending not in FILES:

@@ -114,7 +114,8 @@ def generate(
         forbid: tokens never to be said (pictures, padding). The log-probabilities of the others
             are as if these were allowed.
     """
-    seen = model.see(batch.pictures_NCHW, fused=fused) if seen is None else seen
+    if seen is None:
+        seen = model.see(batch.pictures_NCHW, **batch.timing, fused=fused)
     answers = [_Answer(limit) for limit in _limits(most, len(batch.tokens_BT))]
     random = [torch.Generator().manual_seed(seed) for seed in seeds or range(len(answers))]
     rows = _Rows(batch, model.caches())
@@ -211,7 +212,8 @@ def beam_search(
     Each row is searched on its own, so that the answer does not depend on its neighbours. One beam
     is greedy decoding. The length counts the end mark.
     """
-    seen = model.see(batch.pictures_NCHW, fused=fused) if seen is None else seen
+    if seen is None:
+        seen = model.see(batch.pictures_NCHW, **batch.timing, fused=fused)
     row_N = owners(batch.tokens_BT, picture_token=model.picture_token, pictures=len(seen))
     counts = row_N.bincount(minlength=len(batch.tokens_BT)).tolist()
     found, at = [], 0

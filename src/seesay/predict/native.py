@@ -6,6 +6,7 @@ common space, Y vocabulary, B prompts.
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -60,6 +61,7 @@ class SeesayPredictor:
             CapabilityError: a model that says nothing, or no more than short answers to questions.
         """
         self._able("answer", "says nothing by itself")
+        prompts = self._pooled(prompts)
         if any(self.is_bare(prompt) for prompt in prompts):
             self._able("caption", f"says answers of up to {SLOTS} words, and no caption")
         answers: list[Answer] = []
@@ -84,6 +86,7 @@ class SeesayPredictor:
         if empty is not None:
             raise DataError(f"prompt {empty} has 0 options to choose among", fix="give one or more")
         self._able("choose", "knows no words to choose among")
+        prompts = self._pooled(prompts)
         chosen: list[np.ndarray] = []
         rows = max(1, self.most_rows // 4)
         for start in range(0, len(prompts), rows):
@@ -141,10 +144,26 @@ class SeesayPredictor:
             CapabilityError: a model without such a head.
         """
         self._able("locate", "has no head for boxes (model.box_head)")
+        prompts = self._pooled(prompts)
         boxes: list[Box | None] = []
         for start in range(0, len(prompts), self.most_rows):
             boxes += self._locate(prompts[start : start + self.most_rows], start)
         return boxes
+
+    def _pooled(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """The prompts, neighbouring frames of a video as the pictures the model takes them in as.
+
+        Turns that show more pictures than there are stay as they are, to be refused.
+        """
+        made = []
+        for prompt in prompts:
+            inside = sum(len(turn.pictures) for turn in prompt.turns)
+            if inside <= len(prompt.images):
+                images, turns = self.fit.pooled(prompt.images, prompt.turns)
+                if len(images) < len(prompt.images):
+                    prompt = replace(prompt, images=images, turns=turns)
+            made.append(prompt)
+        return made
 
     @property
     def can(self) -> tuple[str, ...]:
@@ -316,13 +335,11 @@ class SeesayPredictor:
         scores = choosing.weigh(self, prompts, options)
         return [torch.tensor(own, dtype=torch.double).softmax(0).numpy() for own in scores]
 
-    def pixels(self, picture: Picture) -> np.ndarray:
-        """A picture at the size the model takes it in: (H, W, 3), uint8, not yet cut into tiles."""
-        return self.fit.pixels(picture)
-
-    def tiles(self, picture: Picture) -> np.ndarray:
-        """A picture as the model takes it in: its tiles (n, h, w, 3), one where it is not cut."""
-        return self.fit.cut(self.pixels(picture)[None])
+    def tiles(self, pictures: Sequence[Picture]) -> np.ndarray:
+        """Pictures as the model takes them in: the tiles of each (n, h, w, 3), one where it is not
+        cut; the frames of a clip, one after another.
+        """
+        return self.fit.cut(self.fit.frames(pictures))
 
     @property
     def interleaved(self) -> bool:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from seesay.data import images
-from seesay.data.collate import padded
+from seesay.data import collate, images
 from seesay.data.fit import Fit
 from seesay.errors import LengthError
 from seesay.model.regions import there
@@ -43,19 +42,23 @@ class Pictures:
         self._places = [[places[_key(each)] for each in own] for own in shown]
         self._inside = [predictor.fit.inside(prompt.turns) for prompt in prompts]
         self._tiles = images.num_tiles(predictor.fit.tiles)
-        none = np.zeros((0, *predictor.fit.size, 3), np.uint8)
-        pixels = [predictor.tiles(picture) for picture, _ in distinct.values()]
-        self._pixels_NHWC = np.concatenate([none, *pixels])
-        pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
+        several = [picture for picture, _ in distinct.values()]
+        pixels, timed = predictor.tiles(several), predictor.fit.timing(several)
+        # One of each clip's frames stands for it where pictures are only counted.
+        counts = timed.clips or (1,) * len(pixels)
+        self._pixels_NHWC = pixels[np.cumsum((0, *counts))[:-1]]
+        timing = {name: value.to(predictor.device) for name, value in
+                  collate.timing([collate.Row(pixels, (), timing=timed)]).items()}  # fmt: skip
+        pixels_NCHW = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         boxes = None
         if predictor.fit.regions:
-            boxes = padded([_shares(predictor.fit, *each) for each in distinct.values()])
+            boxes = collate.padded([_shares(predictor.fit, *each) for each in distinct.values()])
             boxes = boxes.to(predictor.device)
         with predictor.autocast():
-            look = predictor.model.see if connect else predictor.model.look
-            self._seen_NQD = look(
-                pixels_NCHW.to(predictor.device), boxes=boxes, fused=predictor.fused
-            )
+            model, fused = predictor.model, predictor.fused
+            seen = model.look(pixels_NCHW.to(predictor.device), boxes=boxes, fused=fused)
+            seen = model.watch(seen, **timing)
+            self._seen_NQD = model.connect(seen, fused=fused) if connect else seen
         self._real_NQ = None if boxes is None else there(boxes)
 
     def of(self, prompt: int, *, documents: int = 1) -> np.ndarray:

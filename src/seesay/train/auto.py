@@ -16,7 +16,7 @@ from seesay.config import Recipe
 from seesay.data import images, sources
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
-from seesay.records import Example, Picture
+from seesay.records import Clip, Example, Frame, Picture
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
 STEP, MOST_PIXELS = 16, 96 * 96
@@ -52,7 +52,10 @@ def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None
     if source.path == "scenes":
         return []
     found = sources.read(
-        source.path, columns=source.columns or None, limit_broken=recipe.data.limit_broken
+        source.path,
+        columns=source.columns or None,
+        limit_broken=recipe.data.limit_broken,
+        footage=recipe.data.video,
     )
     say(found.summary)
     for broken in found.broken[:5]:
@@ -132,7 +135,10 @@ def hold_back(
     if recipe.data.dev is not None and recipe.data.dev != "scenes":
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)
         found = sources.read(
-            recipe.data.dev, columns=columns or None, limit_broken=recipe.data.limit_broken
+            recipe.data.dev,
+            columns=columns or None,
+            limit_broken=recipe.data.limit_broken,
+            footage=recipe.data.video,
         )
         say(f"to measure on: {found.summary}")
         return list(given), found.examples
@@ -194,6 +200,10 @@ def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
 
 def _key(picture: Picture) -> object:
     """What tells a picture from others, whichever way a table names it."""
+    if isinstance(picture, Clip):
+        return tuple(_key(frame) for frame in picture.frames)
+    if isinstance(picture, Frame):
+        return _key(picture.source), picture.at
     if isinstance(picture, Path):
         return _real(picture)
     return picture if isinstance(picture, bytes) else id(picture)

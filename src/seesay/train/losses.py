@@ -46,18 +46,23 @@ class Step:
         return self.model.look(self.batch.pictures_NCHW, boxes=boxes, fused=self.fused)
 
     @cached_property
+    def watched(self) -> Tensor:
+        """The patches of what stands in the text, (M, P, V): of frames with their times, pooled."""
+        return self.model.watch(self.patches, **self.batch.timing)
+
+    @cached_property
     def seen(self) -> Tensor:
-        """(N, Q, D)"""
-        return self.model.connect(self.patches, fused=self.fused)
+        """(M, Q, D)"""
+        return self.model.connect(self.watched, fused=self.fused)
 
     @cached_property
     def owners(self) -> Tensor:
-        """The row of each picture, (N,)."""
+        """The row of each picture that stands in the text, (M,)."""
         batch, mark = self.batch, self.model.picture_token
         return owners(
             batch.tokens_BT,
             picture_token=mark,
-            pictures=len(batch.pictures_NCHW),
+            pictures=batch.num_shown,
             instructed=batch.documents_BT if self.model.instructed else None,
         )
 
@@ -156,7 +161,7 @@ class Claims:
     def pictures(self) -> Tensor:
         """Vectors (B, E), or several a row (B, Q, E)."""
         step = self._step
-        context = Context.of(step.patches, step.owners, rows=len(step.batch.tokens_BT))
+        context = Context.of(step.watched, step.owners, rows=len(step.batch.tokens_BT))
         return self._model.embed_pictures(context)
 
     @cached_property

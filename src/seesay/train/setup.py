@@ -108,6 +108,7 @@ def fit(recipe: Recipe, model: Model) -> Fit:
         instructed=model.instructed,
         regions=regions,
         things=named and bool(regions),
+        pool=recipe.model.time.pool,
     )
 
 
@@ -227,7 +228,10 @@ def read(config: DataConfig) -> list[Sequence[Example]]:
         []
         if source.path == "scenes"
         else files.read(
-            source.path, columns=source.columns or None, limit_broken=config.limit_broken
+            source.path,
+            columns=source.columns or None,
+            limit_broken=config.limit_broken,
+            footage=config.video,
         ).examples
         for source in config.sources
     ]
