@@ -34,6 +34,7 @@ def film(path: Path, *, frames: int = 20, rate: int = 10, gap: int = 5) -> Path:
         stream = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height = SIZE
         stream.pix_fmt, stream.gop_size = pixels, gap
+        container.start_encoding()
         for number in range(frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number), "rgb24")))
         container.mux(stream.encode())

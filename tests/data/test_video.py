@@ -142,8 +142,7 @@ def test_hostile_files_are_refused(made, tmp_path, monkeypatch):
     assert "0 video streams" in refused(films.sound(tmp_path / "sound.mp4"))
     header = whole[: whole.index(b"\x1f\x43\xb6\x75")]
     assert refused(header) == "0 frames in it; 1 is the least"
-    # Nor does the header say how long it is.
-    assert refused(header.replace(b"\x44\x89", b"\xec\x89")) == "0 frames in it; 1 is the least"
+    assert refused(films.film(tmp_path / "none.avi", frames=0)) == "0 frames in it; 1 is the least"
     assert "cannot be opened" in refused(tmp_path / "missing.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
     assert "not a file" in refused(tmp_path / "pipe.mp4")

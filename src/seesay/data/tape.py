@@ -24,6 +24,7 @@ ENDS = 0.9
 # A key frame is looked for where the next wanted frame is so many seconds on.
 FAR = 1.0
 JUST = 1e-6  # seconds that rounding may take
+NONE = "0 frames in it; 1 is the least"
 
 _STILLS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
 _UPRIGHT = {
@@ -97,7 +98,11 @@ def opened(source: Path | bytes, where: str) -> Iterator[tuple[Any, Any]]:
             fix = "convert it to MP4"
             raise PictureError("not an MP4, MOV, WebM, MKV, AVI or GIF video", where=where, fix=fix)
         file.seek(0)
-        with av.open(file, format=kind, metadata_errors="ignore") as container:
+        try:
+            container = av.open(file, format=kind, metadata_errors="ignore")
+        except EOFError:
+            raise PictureError(NONE, where=where) from None
+        with container:
             stream: Any = container.streams.best("video")
             if stream is None:
                 raise PictureError("0 video streams in it; 1 is the least", where=where)
@@ -190,7 +195,7 @@ class Tape:
         if self.held is None:
             if self.jumped:
                 raise _Lost
-            raise PictureError("0 frames in it; 1 is the least", where=self.where)
+            raise PictureError(NONE, where=self.where)
         end = self._time(self.held) + float((self.held.duration or 0) * self.stream.time_base)
         whole = lasts(self.container, self.stream)
         if time > end and end < ENDS * whole:

@@ -37,7 +37,7 @@ def sample(
     with decode.refused(where), tape.opened(source, where) as (container, stream):
         lasts = tape.lasts(container, stream)
         if not lasts > 0:
-            raise PictureError("0 frames in it; 1 is the least", where=where)
+            raise PictureError(tape.NONE, where=where)
         if lasts > tape.MAX_SECONDS:
             what = f"it lasts {lasts:.0f} s; the limit is {tape.MAX_SECONDS}"
             raise PictureError(what, where=where, fix="cut it into parts")
