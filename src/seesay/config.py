@@ -24,7 +24,7 @@ from seesay.fields import (
     Size,
     Weights,
 )
-from seesay.footage import TimeConfig, VideoConfig
+from seesay.footage import LEAST_FRAMES, TimeConfig, VideoConfig
 from seesay.overlay import load as load
 from seesay.overlay import override as override
 from seesay.overlay import shipped as shipped
@@ -237,6 +237,8 @@ class SourceConfig:
         _rises(self.shots, "shots")
         if self.bind and not (self.path == "scenes" and self.shots[1]):
             raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
+        if 0 < self.frames < LEAST_FRAMES:
+            raise ValueError(f"frames is {self.frames}: scenes that move take {LEAST_FRAMES}")
         if self.frames and (self.shots[1] or self.told):
             raise ValueError(f"frames is {self.frames}: scenes that move are not told, nor shots")
         if self.told and (self.path != "scenes" or self.pictures):

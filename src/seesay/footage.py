@@ -7,6 +7,9 @@ from pydantic.dataclasses import dataclass
 
 from seesay.fields import STRICT, Positive, Size
 
+# Scenes that move need as many frames, for all to be done in its order.
+LEAST_FRAMES = 6
+
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)
 class VideoConfig:

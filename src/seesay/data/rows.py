@@ -29,9 +29,16 @@ TRIES = 16
 
 
 class SceneRows:
-    """Rows drawn without end: a picture with its caption and as many questions as fit."""
+    """Rows drawn without end: a picture, or a film, with its caption and as many questions as fit.
+    """
 
     def __init__(self, config: SourceConfig, *, text: Text, fit: Fit, seed: int) -> None:
+        if config.frames and fit.claimed:
+            raise RecipeError(
+                f"scenes that move ({config.frames} frames) have no captions to hold against them",
+                where="data.sources",
+                fix="set frames to 0, or leave 'contrastive' and 'matching' out of the objectives",
+            )
         self.config, self.text, self.fit, self.seed = config, text, fit, seed
 
     def row(self, index: int, stage: StageConfig | None) -> Row:
@@ -51,14 +58,18 @@ class SceneRows:
             made = replace(self._row([picture]), **claimed)
             return greyed(made) if grey else made
         for attempt in range(TRIES):
-            examples = scenes.examples(
+            draw = scenes.examples
+            more: dict[str, Any] = {"caption_styles": rules.caption_styles}
+            if rules.frames:
+                draw, more = scenes.moving, {"frames": rules.frames}
+            examples = draw(
                 world,
                 index + (attempt << 40),
                 questions=rules.questions,
                 captions=rules.captions,
                 kinds=rules.kinds,
-                caption_styles=rules.caption_styles,
                 resolution=max(self.fit.whole),
+                **more,
             )
             if examples:
                 about = self.fit.about and (stage is None or stage.about)
@@ -83,29 +94,40 @@ class SceneRows:
     def _row(self, examples: Sequence[Example], *, about: bool = False) -> Row:
         from seesay import scenes
 
-        origin, room, shown = str(examples[0].origin), self.fit.room, int(self.config.pictures)
+        origin, shown = str(examples[0].origin), int(self.config.pictures)
+        images, _ = self.fit.pooled(examples[0].images if shown else (), ())
+        number = len(images)
+        room = self.fit.beside(max(1, number))
+        if room < 2:
+            raise RecipeError(
+                f"{number} pictures take {number * self.fit.each} tokens, a row holds "
+                f"{self.fit.row_tokens}",
+                where="data.sources",
+                fix="raise data.row_tokens, model.connector.factor or model.time.pool, or lower "
+                "frames",
+            )
         asked = self._asked([e for e in examples if e.turns])
         mark = self.text.picture
         turns = [[turn for e in several for turn in e.turns] for several in asked]
         documents = [
-            self.fit.shown(self.text.encode(s, limit=room, where=origin), shown, picture_token=mark)
+            self.fit.shown(self.text.encode(s, limit=room, where=origin), number,
+                           picture_token=mark)
             for s in turns
-        ]
-        kept = fill(documents, room=self.fit.shared(1))
+        ]  # fmt: skip
+        kept = fill(documents, room=self.fit.shared(max(1, number)))
         objects = [
             np.stack([scenes.about(e.scene, e.objects) for e in asked[i]]) for i in kept if about
         ]
-        # As they are drawn, unless the model takes in oblong pictures.
-        pixels = self.fit.pixels(examples[0].images[0])
-        labels = self.labels(examples[0]) if shown else None
         return Row(
-            self.fit.cut(pixels[None][:shown]),
+            # As they are drawn, unless the model takes in oblong pictures.
+            self.fit.cut(self.fit.frames(images)),
             tuple(documents[i] for i in kept),
             origin,
-            labels,
+            self.labels(examples[0]) if shown else None,
             tuple(objects) or None,
+            timing=self.fit.timing(images),
             instructed=self.fit.instructed,
-            boxes=self._boxes(examples[0])[:shown] if self.fit.regions else None,
+            boxes=self._boxes(examples[0], len(images)) if self.fit.regions else None,
             located=tuple(located(asked[i][-1], documents[i]) for i in kept)
             if self.fit.located and shown
             else None,
@@ -128,27 +150,36 @@ class SceneRows:
         taken, *_ = split(lengths, room=max(self.fit.shared(1) + 1, lengths[0]))
         return [[talk[i] for i in taken]]
 
-    def _boxes(self, example: Example) -> tuple[np.ndarray, ...]:
+    def _boxes(self, example: Example, number: int) -> tuple[np.ndarray, ...]:
         from seesay import scenes
 
         side = max(self.fit.size)
-        return (self.fit.boxes(scenes.regions(example), width=side, height=side),)
+        return (self.fit.boxes(scenes.regions(example), width=side, height=side),) * number
 
     def labels(self, example: Example) -> np.ndarray | None:
-        """What is in each patch of a picture's tiles (n, A, P), or in each of its boxes
-        (1, A, R), where that is wanted.
+        """What is in each patch of pictures' tiles (n, A, P), or in each of one's boxes (1, A, R),
+        where that is wanted.
         """
         from seesay import scenes
 
+        shown = example.scene.scenes if isinstance(example.scene, scenes.Film) else (example.scene,)
         if self.fit.things:
-            return scenes.things(example.scene)[None]
+            # Of scenes that move, nobody says what is in the boxes of a grid.
+            return scenes.things(shown[0])[None] if len(shown) == 1 else None
         if not self.fit.patches:
             return None
+        return np.concatenate([self._patches(scene) for scene in shown])
+
+    def _patches(self, scene: Any) -> np.ndarray:
+        """What is in each patch of one picture's tiles (n, A, P)."""
+        from seesay import scenes
+
+        assert self.fit.patches is not None
         (rows, columns), (high, wide) = self.fit.tiles, self.fit.patches
-        small = scenes.patches(example.scene, (high, wide))[None]
+        small = scenes.patches(scene, (high, wide))[None]
         if rows * columns == 1:
             return small
-        every = scenes.patches(example.scene, (rows * high, columns * wide))
+        every = scenes.patches(scene, (rows * high, columns * wide))
         cut = rearrange(every, "A (r h c w) -> (r c) A (h w)", r=rows, h=high, c=columns)
         return np.concatenate((cut, small))
 

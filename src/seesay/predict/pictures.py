@@ -47,8 +47,8 @@ class Pictures:
         # One of each clip's frames stands for it where pictures are only counted.
         counts = timed.clips or (1,) * len(pixels)
         self._pixels_NHWC = pixels[np.cumsum((0, *counts))[:-1]]
-        timing = {name: value.to(predictor.device) for name, value in
-                  collate.timing([collate.Row(pixels, (), timing=timed)]).items()}  # fmt: skip
+        told = collate.timing([collate.Row(pixels, (), timing=timed)])
+        times, clips = (told.get(name) for name in ("times_N", "clips_N"))
         pixels_NCHW = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         boxes = None
         if predictor.fit.regions:
@@ -57,7 +57,11 @@ class Pictures:
         with predictor.autocast():
             model, fused = predictor.model, predictor.fused
             seen = model.look(pixels_NCHW.to(predictor.device), boxes=boxes, fused=fused)
-            seen = model.watch(seen, **timing)
+            seen = model.watch(
+                seen,
+                times=None if times is None else times.to(predictor.device),
+                clips=None if clips is None else clips.to(predictor.device),
+            )
             self._seen_NQD = model.connect(seen, fused=fused) if connect else seen
         self._real_NQ = None if boxes is None else there(boxes)
 

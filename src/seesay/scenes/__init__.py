@@ -5,20 +5,25 @@ caption with a wrong one, `claims` are captions true and false; `picture` is the
 `classes` say what the one thing in a picture is, `things` what every one is, `patches` what is in
 each cell of a grid over it, `about` what the objects are that a question is about; `bound` asks for
 a made-up name, which the examples before it tell, `named` for one that others like it tell;
+`moving` is one film, scenes that move, with its captions and questions;
 `regions` are boxes around all there is, and `told` has all there is in words instead of the
 picture; `export` writes folders; `render.masks` and `render.boxes` show where.
 """
 
+from seesay.scenes.films import moving
 from seesay.scenes.labels import MOST_ABOUT, OBJECT_CLASSES, PATCH_CLASSES, about, patches, things
+from seesay.scenes.motion import NUM_FRAMES, Film, film
 from seesay.scenes.shots import bound, named
 from seesay.scenes.stream import claims, classes, examples, matches, picture, regions, told
 from seesay.scenes.world import SPLITS, Object, Scene, World
 
 __all__ = [
     "MOST_ABOUT",
+    "NUM_FRAMES",
     "OBJECT_CLASSES",
     "PATCH_CLASSES",
     "SPLITS",
+    "Film",
     "Object",
     "Scene",
     "World",
@@ -27,7 +32,9 @@ __all__ = [
     "claims",
     "classes",
     "examples",
+    "film",
     "matches",
+    "moving",
     "named",
     "patches",
     "picture",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seesay.scenes.motion import Film
 from seesay.scenes.world import COLOURS, PLACES, SHAPES, SIZES, SPAN, TEXTURES, Object, Scene
 
 # Classes of each attribute; the last class of the first, shape, is "nothing here". The last
@@ -38,18 +39,27 @@ def patches(scene: Scene, grid: tuple[int, int]) -> np.ndarray:
     return made.reshape(len(PATCH_CLASSES), rows * columns)
 
 
-def about(scene: Scene, objects: Sequence[int]) -> np.ndarray:
-    """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none."""
+def about(scene: Scene | Film, objects: Sequence[int]) -> np.ndarray:
+    """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none.
+
+    Of a film, as they are first seen; of one thing alone, then also as it is last seen.
+    """
     made = np.full((len(OBJECT_CLASSES), MOST_ABOUT), -1, np.int64)
     wanted = list(objects[:MOST_ABOUT])
     made[:, : len(wanted)] = things(scene)[:, wanted]
+    if isinstance(scene, Film) and len(wanted) == 1:
+        made[:, 1] = _whole(scene.movers[wanted[0]].last)
     return made
 
 
-def things(scene: Scene) -> np.ndarray:
+def things(scene: Scene | Film) -> np.ndarray:
     """Classes (A, O), int64, of every object, in the scene's order."""
-    rows = [(*_classes(thing), PLACES.index(thing.place)) for thing in scene.objects]
+    rows = [_whole(thing) for thing in scene.objects]
     return np.array(rows, np.int64).reshape(-1, len(OBJECT_CLASSES)).T
+
+
+def _whole(thing: Object) -> tuple[int, int, int, int, int]:
+    return (*_classes(thing), PLACES.index(thing.place))
 
 
 def _classes(thing: Object) -> tuple[int, int, int, int]:

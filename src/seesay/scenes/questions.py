@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import accumulate
+from typing import Any
 
 from seesay.errors import SeesayError, nearest
 from seesay.scenes.asking import Asker, Question
@@ -35,14 +36,16 @@ _TRIES = 12
 _TRIES_OF_KIND = 4  # a kind draws its own form anew before another kind takes its turn
 
 
-def chosen(kinds: Mapping[str, float] | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """The names of kinds with weight, and the running sums of their weights."""
+def chosen(
+    kinds: Mapping[str, float] | None, table: Mapping[str, Any] = KINDS
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The names of kinds of a table with weight, and the running sums of their weights."""
     if kinds is None:
-        kinds = {name: 1.0 for name in KINDS if name not in UNASKED}
+        kinds = {name: 1.0 for name in table if name not in UNASKED}
     for name in kinds:
-        if name not in KINDS:
+        if name not in table:
             raise SeesayError(
-                f"no kind of question {name!r}", where="kinds", fix=nearest(name, tuple(KINDS))
+                f"no kind of question {name!r}", where="kinds", fix=nearest(name, tuple(table))
             )
     names = tuple(name for name, weight in kinds.items() if weight > 0)
     if not names:
@@ -51,7 +54,12 @@ def chosen(kinds: Mapping[str, float] | None) -> tuple[tuple[str, ...], tuple[fl
 
 
 def ask_many(
-    ask: Asker, num: int, *, names: tuple[str, ...], sums: tuple[float, ...]
+    ask: Any,
+    num: int,
+    *,
+    names: tuple[str, ...],
+    sums: tuple[float, ...],
+    table: Mapping[str, Any] = KINDS,
 ) -> list[Question]:
     """`num` questions, different where the scene has enough; none where no kind can ask it.
 
@@ -60,7 +68,7 @@ def ask_many(
     found: list[Question] = []
     texts: set[str] = set()
     while len(found) < num:
-        question = _one(ask, names, sums, texts)
+        question = _one(ask, names, sums, texts, table)
         if question is None:
             break
         texts.add(question.text)
@@ -72,13 +80,17 @@ def ask_many(
 
 
 def _one(
-    ask: Asker, names: tuple[str, ...], sums: tuple[float, ...], texts: set[str]
+    ask: Any,
+    names: tuple[str, ...],
+    sums: tuple[float, ...],
+    texts: set[str],
+    table: Mapping[str, Any],
 ) -> Question | None:
     for _ in range(_TRIES):
         at = ask.draw() * sums[-1]
         name = next((n for n, end in zip(names, sums, strict=True) if at < end), names[-1])
         for _ in range(_TRIES_OF_KIND):
-            question = KINDS[name](ask)
+            question = table[name](ask)
             if question is not None:
                 break
         else:
@@ -90,7 +102,7 @@ def _one(
     ask.relaxed = True
     for name in names:
         for _ in range(_TRIES):
-            question = KINDS[name](ask)
+            question = table[name](ask)
             if question is not None and question.text not in texts:
                 return question
     return None

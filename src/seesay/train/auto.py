@@ -223,12 +223,19 @@ def drawn(
     resolution: int = config.DRAWN,
 ) -> list[Example]:
     """Drawn examples of a split: captions, questions and pairs on `count` pictures, and things
-    with made-up names where these are learned; nothing else where nothing else is.
+    with made-up names where these are learned; nothing else where nothing else is. Of scenes that
+    move, captions and questions on as many films.
     """
     from seesay import scenes
 
     world = scenes.World(seed=seed, split=split, objects=source.objects, language=source.language)
     made: list[Example] = []
+    if source.frames:
+        films = (
+            scenes.moving(world, index, resolution=resolution, frames=source.frames)
+            for index in range(count)
+        )
+        return [example for several in films for example in several]
     for index in range(count):
         if source.bind < 1 or not source.shots[0]:
             made += scenes.examples(world, index, questions=6, captions=1, resolution=resolution)

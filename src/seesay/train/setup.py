@@ -253,10 +253,9 @@ def learn_text(
             from seesay import scenes
 
             world = scenes.World(seed=recipe.train.seed, language=source.language)
+            draw = scenes.moving if source.frames else scenes.examples
             for index in range(SCENES_READ if drawn is None else drawn):
-                texts += _texts(
-                    scenes.examples(world, index, questions=8, captions=2, resolution=16)
-                )
+                texts += _texts(draw(world, index, questions=8, captions=2, resolution=16))
             for index in range(SCENES_READ if source.bind else 0):
                 texts += _texts([scenes.bound(world, index, shots=0, resolution=16)])
     return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)
