@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seesay import config, predict, writing
 from seesay import evaluate as evaluation
@@ -116,12 +116,14 @@ def examples(
     split: str = "test",
     shots: int | None = None,
     resolution: int = config.DRAWN,
+    trained: config.DataConfig | None = None,
 ) -> Sequence[Example]:
     """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
 
     With a `task`, those that can be asked as it. `scenes:bind` draws things with made-up names that
-    so many `shots` tell, `scenes:named` such as other pictures of it tell. `split` and `resolution`
-    are of drawn pictures.
+    so many `shots` tell, `scenes:named` such as other pictures of it tell, `scenes:motion` scenes
+    that move. `split` and `resolution` are of drawn pictures. Which frames of videos are looked at,
+    and of how many drawn ones are made, is as the model was `trained`.
 
     Raises:
         DataError: more than `limit_broken` of the rows, or of the examples, cannot be read; or none
@@ -133,17 +135,26 @@ def examples(
         return _bound(shots, seed=seed, split=split, resolution=resolution)[:limit]
     if data == "scenes:named":
         return _named(seed=seed, split=split, resolution=resolution)[:limit]
+    data_config = trained or config.DataConfig()
+    if data == "scenes:motion":
+        films = _filmed(data_config, seed=seed, split=split, resolution=resolution)
+        return recast(films, task)[:limit] if task else films[:limit]
     from seesay.data import sources
 
     tell = silent if quiet else say
-    read = sources.read(data, columns=columns or None, limit_broken=limit_broken)
+    how: dict[str, Any] = {
+        "columns": columns or None,
+        "limit_broken": limit_broken,
+        "footage": data_config.video,
+    }
+    read = sources.read(data, **how)
     every = read.examples
     if task is not None:
         try:
             every = recast(every, task)
         except DataError as error:
             # Its columns may hold the task too, though what else they hold comes first.
-            read, every = _read_for(data, task, columns, limit_broken, error)
+            read, every = _read_for(data, task, how, error)
     for broken in read.broken[: sources.SHOWN]:
         tell(f"  left out: {broken.origin}: {broken.why}")
     if len(read.broken) > sources.SHOWN:
@@ -176,6 +187,17 @@ def _named(*, seed: int, split: str, resolution: int) -> list[Example]:
     return [scenes.named(world, i, resolution=resolution) for i in range(BOUND)]
 
 
+def _filmed(
+    trained: config.DataConfig, *, seed: int, split: str, resolution: int
+) -> list[Example]:
+    """Captions and questions on drawn scenes that move."""
+    from seesay import scenes
+
+    films = [source for source in trained.sources if source.frames]
+    plain = config.SourceConfig(objects=(1, scenes.MOST_MOVING), frames=scenes.NUM_FRAMES)
+    return auto.drawn(films[0] if films else plain, seed=seed, split=split, resolution=resolution)
+
+
 def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[Example]:
     """Drawn examples; boxes and classes are only asked for where they are wanted."""
     from seesay import scenes
@@ -196,7 +218,7 @@ def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[
 
 
 def _read_for(
-    data: str, task: str, columns: Mapping[str, str], limit_broken: float, refused: DataError
+    data: str, task: str, how: Mapping[str, Any], refused: DataError
 ) -> "tuple[sources.Source, list[Example]]":
     from seesay.data import sources
     from seesay.data.columns import FORMS
@@ -205,10 +227,16 @@ def _read_for(
     if reads not in {form.task for form in FORMS}:
         raise refused
     try:
-        read = sources.read(data, columns=columns or None, limit_broken=limit_broken, task=reads)
+        read = sources.read(data, **how, task=reads)
     except DataError:
         raise refused from None
     return read, recast(read.examples, task)
+
+
+def recipe_of(run: Path | str) -> config.Recipe:
+    """The recipe that a run, or a checkpoint, was trained by."""
+    stored = checkpoint.open_config(checkpoint.find(Path(run)))
+    return config.recipe(stored["recipe"])
 
 
 def templates(given: Sequence[str]) -> tuple[str, ...]:
@@ -259,13 +287,12 @@ def report(
 
 def write_report(made: Evaluation, run: Path, *, path: Path) -> None:
     """One HTML file of scores, curves and pictures."""
-    stored = checkpoint.open_config(checkpoint.find(run))
     reports.write(
         path,
         title=run.name,
         evaluation=made,
         history=[row for row in history(run) if "loss" in row],
-        recipe=config.dump(config.recipe(stored["recipe"])),
+        recipe=config.dump(recipe_of(run)),
     )
 
 

@@ -50,6 +50,22 @@ def sample(
     return tuple(Frame(source, time, name, time) for time in times)
 
 
+def frames(path: Path, config: VideoConfig) -> tuple[Frame, ...]:
+    """The frames looked at of a video file, or of a folder of frames, by itself.
+
+    Raises:
+        PictureError: see `sample`; or a folder that is no video.
+    """
+    name = str(path)
+    if not path.is_dir():
+        return sample(path, config, name=name)
+    try:
+        found = folder(os.listdir(path), config)
+    except (OSError, ValueError) as error:
+        raise PictureError(f"no video: {error}", where=name) from None
+    return tuple(Frame(path / own, time, name) for own, time in found)
+
+
 def folder(names: Iterable[str], config: VideoConfig) -> list[tuple[str, float]]:
     """Of a folder's numbered frames, those looked at, each with its time in seconds.
 

@@ -12,13 +12,14 @@ picture; `export` writes folders; `render.masks` and `render.boxes` show where.
 
 from seesay.scenes.films import moving
 from seesay.scenes.labels import MOST_ABOUT, OBJECT_CLASSES, PATCH_CLASSES, about, patches, things
-from seesay.scenes.motion import NUM_FRAMES, Film, film
+from seesay.scenes.motion import MOST_MOVING, NUM_FRAMES, Film, film
 from seesay.scenes.shots import bound, named
 from seesay.scenes.stream import claims, classes, examples, matches, picture, regions, told
 from seesay.scenes.world import SPLITS, Object, Scene, World
 
 __all__ = [
     "MOST_ABOUT",
+    "MOST_MOVING",
     "NUM_FRAMES",
     "OBJECT_CLASSES",
     "PATCH_CLASSES",

@@ -39,7 +39,7 @@ GAP = 2  # least frames between two things' doing the same, where it is asked wh
 
 _EDGE = 14
 _LENGTHS = (240, 340)  # of a way, in 1/1024 of the picture
-_APART = 104  # least distance of two centres, in % of the sum of their radii
+_APART = 116  # least distance of two centres, in % of the sum of their radii
 _TOUCHING = 62  # the same where they touch
 _TRIES, _TURNS = 16, 3  # places of a thing, and all of them anew, before other things are drawn
 

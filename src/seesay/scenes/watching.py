@@ -31,7 +31,7 @@ _SETS = ((1, 2), (3, 5, 6), (7, 9, 10))
 _CLEAR = 40  # of a centre from the lines between places, that nobody could doubt where it is
 # What share of questions is kept, by what is true: so each answer is about as likely.
 _KEPT = {
-    "count_moving": (0.045, 0.045, 0.11, 0.25, 1.0),
+    "count_moving": (0.03, 0.04, 0.11, 0.25, 1.0),
     "moving": (0.5, 1.0),
     "event": (0.4, 0.2, 0.8, 0.75, 1.0),
     "where": (1.0, 0.15, 0.8, 0.15, 0.04, 0.15, 0.8, 0.17, 0.8),
