@@ -61,9 +61,7 @@ def learn(
     """
     weights = losses.weights_of(run, batch)
     together = {name: weights.pop(name) * share.rows for name in CONTRASTED if name in weights}
-    owners = Step(run, batch, model).owners
-    owners = owners if batch.clips_N is None else owners[batch.clips_N]
-    chunks = split(batch, run.recipe.train.chunk, owners=owners)
+    chunks = split(batch, run.recipe.train.chunk, owners=Step(run, batch, model).rows)
     total, looked, wanted = torch.zeros((), device=run.device), [], []
     if together:
         looked = _look(run, chunks, model)

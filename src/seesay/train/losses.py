@@ -66,6 +66,12 @@ class Step:
             instructed=batch.documents_BT if self.model.instructed else None,
         )
 
+    @property
+    def rows(self) -> Tensor:
+        """The row of each picture that is looked at, (N,): several may stand in the text as one."""
+        clips = self.batch.clips_N
+        return self.owners if clips is None else self.owners[clips]
+
     @cached_property
     def context(self) -> Context:
         """What texts look at, a row each."""
