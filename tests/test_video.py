@@ -1,30 +1,16 @@
 """Videos from end to end: trained on, measured with controls of motion, asked about, exported."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny
-import torch
 from data import films
+from quick import quick  # noqa: F401 - used by every test
 
-from seesay import cli, machine
-from seesay.train import setup
+from seesay import cli
 
 RECIPE = f"# Small.\n{tiny.RECIPE}steps = 2\npreflight = 1\n"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick() -> Iterator[None]:
-    """One thread is all that models this small can use; the machine is not measured."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "measure_matmul", lambda *args, **kwargs: 1e12)
-        patch.setattr(setup, "SCENES_READ", 20)
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ DISK_WANTED = 1 * GIGABYTE
 EXTRAS = {
     "hf": "read and write Hugging Face models",
     "tensorboard": "follow training in TensorBoard",
+    "video": "read video files",
     "dev": "test and check Seesay itself",
 }
 

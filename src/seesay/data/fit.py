@@ -56,11 +56,6 @@ class Fit:
         """Tokens of one picture."""
         return self.picture_tokens * images.num_tiles(self.tiles)
 
-    @property
-    def room(self) -> int:
-        """Tokens left for text in a row of one picture."""
-        return self.beside(1)
-
     def beside(self, pictures: int) -> int:
         """Tokens that a document may have, in a row of so many pictures, beside theirs."""
         return self.row_tokens - pictures * self.each
@@ -68,10 +63,6 @@ class Fit:
     def shared(self, pictures: int) -> int:
         """Tokens that the documents of a row share, those of pictures in each included."""
         return self.row_tokens if self.instructed else self.beside(pictures)
-
-    def pixels(self, picture: Picture, *, where: str = "") -> np.ndarray:
-        """A picture (H, W, 3) of the size of the whole."""
-        return images.pixels(picture, size=self.whole, fit=self.how, where=where)
 
     def frames(self, pictures: Sequence[Picture], *, where: str = "") -> np.ndarray:
         """Pictures, and the frames of clips, (N, H, W, 3), of the size of the whole."""
