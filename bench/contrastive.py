@@ -71,6 +71,7 @@ def steps(given: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from seesay import machine
+    from seesay.data.order import Place
     from seesay.train.loop import Loop
 
     run = prepared(given, batch=given.batch, chunk=given.chunk)
@@ -81,9 +82,10 @@ def steps(given: argparse.Namespace) -> dict[str, Any]:
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.device)
     few = batch.rows(slice(64), width=batch.tokens_BT.shape[1], pictures=slice(64))
-    loop.step(iter([few]))  # The first asks for memory, and picks kernels.
+    place = Place()
+    loop.step(iter([(place, few)]))  # The first asks for memory, and picks kernels.
     for _ in range(given.steps):
-        seconds.append(_time(lambda: loop.step(iter([batch])), run))
+        seconds.append(_time(lambda: loop.step(iter([(place, batch)])), run))
     assert loop.pending is not None
     second, peak = min(seconds), machine.peak_memory(run.device)
     return {
@@ -103,10 +105,7 @@ def steps(given: argparse.Namespace) -> dict[str, Any]:
 
 def _batch(run: "Run") -> "Batch":
     """A batch of the recipe's last stage."""
-    from seesay.data.order import Steps
-
-    (key,) = Steps(start=0, total=1, progress=lambda step: 1.0)
-    return run.stream[key]
+    return run.stream.step(0, 1.0)
 
 
 def _time(act: Callable[[], object], run: "Run") -> float:
@@ -137,9 +136,7 @@ def rank(given: argparse.Namespace) -> list[dict[str, Any]]:
         whole = _one_text_each(_batch(run)).to(run.device)
 
         def scores(n: int, run: Any = run, whole: Any = whole, apart: bool = family == "dual"):
-            batch = whole.rows(
-                slice(n), width=whole.tokens_BT.shape[1], pictures=slice(n)
-            )
+            batch = whole.rows(slice(n), width=whole.tokens_BT.shape[1], pictures=slice(n))
             step = Step(run, batch, run.model)
             if apart:
                 return step.claims.similarity

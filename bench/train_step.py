@@ -74,7 +74,6 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from seesay import config, machine
-    from seesay.data.order import Steps
     from seesay.train import optim, setup
     from seesay.train.losses import loss_of
 
@@ -90,8 +89,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     else:
         optimizers = optim.optimizers(run.model, recipe.train)
     # As far into training as the first batch of the last stage: the rows are the fullest there.
-    (key,) = Steps(start=0, total=1, progress=lambda step: 1.0)
-    batch = run.stream[key].to(run.device)
+    batch = run.stream.step(0, 1.0).to(run.device)
     model: Any = Whole(run.model) if given.kind == "plain" else run.model
     if given.kind == "ours" and recipe.train.compile:
         for part in run.model.children():

@@ -218,7 +218,24 @@ def test_data_check_prints_json_on_stdout(tmp_path, capsys):
     assert cli.main(["data", "check", table, "--columns", "image=foto"]) == 0
     assert "t.csv" in capsys.readouterr().out
     assert cli.main(["data", "check", table, "--columns", "foto"]) == 2
-    assert "--columns" in capsys.readouterr().err
+    assert "--map" in capsys.readouterr().err
+
+
+def test_map_takes_several_after_one_another(tmp_path, capsys):
+    from seesay.commands import options
+
+    assert get_args(options.Columns)[1].name == cli.SEVERAL
+    assert cli.spread("x --map a=b c=d --set z=1 q=2 --map e=f y".split()) == (
+        "x --map a=b --map c=d --set z=1 q=2 --map e=f y".split()
+    )
+    assert cli.spread("--columns a=b x c=d --map".split()) == "--columns a=b x c=d --map".split()
+    from PIL import Image
+
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("foto,frage,antwort\na.png,which colour?,red\n")
+    table, pairs = str(tmp_path / "t.csv"), ["image=foto", "question=frage", "answer=antwort"]
+    assert cli.main(["data", "check", "--map", *pairs, table, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"] == {"vqa": 1}
 
 
 def test_scenes_export_writes_what_it_says(tmp_path, capsys):

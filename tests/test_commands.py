@@ -95,7 +95,7 @@ def with_csv(place: Path) -> list[str]:
     rows = [f"{path.name},which colour?,{'red' if i % 2 else 'green'}" for i, path in
             enumerate(sorted(runs.pictures(place).glob("*.png")))]  # fmt: skip
     (place / "rows.csv").write_text("\n".join(["foto,question,reply", *rows]))
-    named = ["--columns", "image=foto", "--columns", "answer=reply"]
+    named = ["--map", "image=foto", "answer=reply"]
     return ["--data", str(place / "rows.csv"), *named]
 
 
@@ -113,9 +113,23 @@ def with_dialogues(place: Path) -> list[str]:
     return ["--data", str(place / "llava_train.json")]
 
 
+def with_boxes(place: Path) -> list[str]:
+    """COCO's detection layout: a box of one of two things, of pictures in a folder beside."""
+    folder = place / "train2017"
+    paths = sorted(runs.pictures(folder).glob("*.png"))
+    images = [{"id": i, "file_name": path.name} for i, path in enumerate(paths)]
+    boxes = [{"image_id": i, "category_id": i % 2, "bbox": [8 * (i % 2), i % 8, 7, 6]}
+             for i in range(len(paths))]  # fmt: skip
+    named = [{"id": 0, "name": "bird"}, {"id": 1, "name": "fish"}]
+    value = {"images": images, "annotations": boxes, "categories": named}
+    (place / "annotations").mkdir()
+    (place / "annotations" / "instances_train2017.json").write_text(json.dumps(value))
+    return ["--data", str(place)]
+
+
 @pytest.mark.parametrize(("layout", "score"), [
     (with_texts, "captions"), (with_classes, "classes"), (with_csv, "answers"),
-    (with_dialogues, "replies"),
+    (with_dialogues, "replies"), (with_boxes, "boxes"),
 ])  # fmt: skip
 def test_training_on_a_layout(tmp_path, seesay, recipe, layout, score):
     data, out = layout(tmp_path / "data"), tmp_path / "runs" / "mine"
@@ -321,7 +335,7 @@ def test_eval_as_another_task(tmp_path, trained, folder, capsys, seesay):
     rows = [line.split()[0] for line in shown.out.splitlines()]
     assert rows[:3] == ["score", "text_r1", "text_r5"] and "image_median_rank" in rows
     told = seesay("eval", trained, "--data", folder, "--task", "classify", code=2)
-    assert "can be asked as 'classify'" in told and "--columns label=NAME" in told
+    assert "can be asked as 'classify'" in told and "--map label=NAME" in told
     told = seesay("eval", trained, "--data", folder, "--task", "retreive", code=2)
     assert "retrieve" in told
     classes = runs.pictures(tmp_path / "classes", 12)
@@ -560,7 +574,7 @@ def test_data_that_cannot_be_trained_on(tmp_path, seesay, recipe, name):
 @pytest.mark.parametrize(("options", "said"), [
     (["--columns", "image=foto"], "no column 'foto' (for image)\n  known: image, caption"),
     (["--columns", "imag=image"], "'imag' is not what a column can be\n  did you mean 'image'?"),
-    (["--columns", "image"], "--columns: 'image' is not key=value"),
+    (["--columns", "image"], "--map: 'image' is not key=value"),
     (["--set", "train.step=3"], "unknown key 'train.step'\n  did you mean 'steps'?"),
     (["--set", "train.batch=many"], "'train.batch' is 'many'"),
     (["--set", "model.text.num_heads=3"], "which num_heads, 3, does not divide"),
@@ -592,7 +606,7 @@ def test_a_run_without_data_or_an_end(tmp_path, seesay, folder):
     both = seesay("train", "--resume", "--from", "a", "--out", out, code=2)
     assert "--resume with --from" in both
     alone = seesay("train", "--columns", "image=a", "--steps", 1, "--out", out, code=2)
-    assert "--columns without --data" in alone and not out.exists()
+    assert "--map without --data" in alone and not out.exists()
 
 
 def test_a_learning_rate_that_is_far_too_high_is_told(tmp_path, seesay, folder, recipe):

@@ -92,7 +92,7 @@ def test_a_recipe_that_is_shipped_is_described(seesay):
     deep = ("--set", "model.text.depth=5", "--set", "train.steps=100")
     shown = seesay("describe", "demo", *deep)
     assert shown.splitlines()[0].split() == ["one", "example", "parameters", "trained", "FLOPs"]
-    vision = r"├── vision  VisionTransformer +1×64×192 +518,880 +all +\d+\.\d%$"
+    vision = r"├── vision  VisionTransformer +1×64×192 +518,496 +all +\d+\.\d%$"
     assert re.search(vision, shown, re.M)
     assert "0–4 ×5  Block" in shown and "attention" not in shown
     for words in ("parameters ", "a training step", "an answer", "memory to train", "100 steps in",
@@ -111,6 +111,25 @@ def test_a_recipe_of_ones_own_is_described(seesay, tmp_path):
     assert made["speed"]["steps"] == 12 and made["undecided"] == []
     assert made.keys() == {field.name for field in dataclasses.fields(describe.Description)}
     assert [p["name"] for p in made["model"]["parts"]] == ["vision", "connector", "text"]
+
+
+def test_what_pictures_of_usual_sizes_cost(seesay, tmp_path):
+    """Beside them, a step and an answer are of pictures with the most tiles."""
+    path = tmp_path / "mine.toml"
+    data = {"tiles": "best", "max_tiles": 6, "fit": "pad"}
+    path.write_text(config.dump(runs.recipe("pictures.csv", data=data)))
+    shown = seesay("describe", path)
+    assert "a picture of  is brought to  tiles" in shown
+    assert re.search(r"^640×480 +48×32 +2 × 3 and a small one +28$", shown, re.M)
+    made = json.loads(seesay("describe", path, "--json"))
+    costs = {tuple(each["size"]): each for each in made["pictures"]}
+    assert costs[336, 336] == {"size": [336, 336], "canvas": [32, 32], "grid": [2, 2],
+                               "tiles": 5, "tokens": 20}  # fmt: skip
+    assert costs[1920, 1080]["tokens"] == 28
+    plain = json.loads(seesay("describe", path, "--json", "--set", "data.tiles=1"))
+    assert made["arithmetic"]["picture"] == pytest.approx(7 * plain["arithmetic"]["picture"], 0.01)
+    assert made["arithmetic"]["step"] > 1.5 * plain["arithmetic"]["step"]
+    assert {each["tokens"] for each in plain["pictures"]} == {4}
 
 
 @pytest.mark.parametrize("name", ["shapes", "nlvr"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seesay import cli, config, footage, tuning, views
-from seesay.data import columns, decode, tables, video
+from seesay.data import columns, decode, folders, video
 from seesay.errors import SeesayError
 from seesay.model import checkpoint
 from seesay.scenes import SPLITS, language, questions, watching
@@ -113,7 +113,7 @@ def shown_commands() -> list[str]:
 def test_a_command_shown_is_one(shown):
     words = shlex.split(shown.partition(": ")[2], comments=True)
     tokens = words[next(i for i, word in enumerate(words) if Path(word).name == "seesay") + 1 :]
-    app = cli.build()
+    tokens, app = cli.spread(tokens), cli.build()
     command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)[:3]
     if "--help" in tokens:
         return
@@ -149,7 +149,7 @@ def test_data_lists_every_column_name_and_ending():
     for role, names in columns.ROLES.items():
         row = next(line for line in text.splitlines() if line.startswith(f"| `{role}` |"))
         assert re.findall(r"`([^`]+)`", row) == [role, *names]
-    for ending in tables.READERS:
+    for ending in folders.READERS:
         assert f"`{ending}`" in text
     for format in (*decode.FORMATS, *(ending[1:].upper() for ending in video.EXTENSIONS)):
         assert format.replace("WEBM", "WebM").replace("M4V", "MP4") in text

@@ -61,6 +61,9 @@ GROUPS = {"data": "Look at data before training on it.", "scenes": "The built-in
 # Long and heavy on memory: worth starting anew with the allocator tuned.
 TUNED = ("demo", "train", "eval", "compare")
 
+# Options that take several values of this form after one another.
+SEVERAL = ("--map", "--columns")
+
 # The conventional code of a program that a closed pipe has ended: 128 + SIGPIPE.
 BROKEN_PIPE = 141
 
@@ -96,7 +99,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """Run the program on `tokens` (default: the command line's) and return its exit code."""
     started_as_program = tokens is None
     given = list(sys.argv[1:] if tokens is None else tokens)
-    given, debug = _take_debug(given)
+    given, debug = _take_debug(spread(given))
     if started_as_program:
         _prepare(given, debug=debug)
     try:
@@ -110,6 +113,21 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("stopped")
         return 130
+
+
+def spread(tokens: Sequence[str]) -> list[str]:
+    """`--map a=b c=d photos.csv` as `--map a=b --map c=d photos.csv`."""
+    found: list[str] = []
+    option = ""
+    for token in tokens:
+        if token in SEVERAL:
+            option = token
+        elif token.startswith("-") or "=" not in token:
+            option = ""
+        elif option and found[-1] != option:
+            found.append(option)
+        found.append(token)
+    return found
 
 
 def _take_debug(tokens: list[str]) -> tuple[list[str], bool]:

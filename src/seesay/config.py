@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import reprlib
 from collections.abc import Sequence
 from dataclasses import field
@@ -25,6 +26,8 @@ from seesay.fields import (
     Weights,
 )
 from seesay.footage import LEAST_FRAMES, TimeConfig, VideoConfig
+from seesay.overlay import as_table as as_table
+from seesay.overlay import dump as dump
 from seesay.overlay import load as load
 from seesay.overlay import override as override
 from seesay.overlay import shipped as shipped
@@ -207,9 +210,13 @@ class SourceConfig:
 
     path: str = "scenes"
     weight: Annotated[float, Field(ge=0)] = 1.0
+    # Of a file: at most so many of its examples, drawn by the seed.
+    limit: Size | None = None
     columns: dict[str, str] = field(default_factory=dict)
     # Whether the reasoning before an answer is learned too, where the source has any.
     reasoning: bool = True
+    # What numbers its texts give boxes in: thousandths of a picture's sides, or pixels of it.
+    boxes: Literal["thousandths", "pixels"] = "thousandths"
     # For `scenes`:
     objects: tuple[Size, Size] = (1, 6)
     language: Literal["en", "zh"] = "en"
@@ -241,6 +248,8 @@ class SourceConfig:
             raise ValueError(f"frames is {self.frames}: scenes that move take {LEAST_FRAMES}")
         if self.frames and (self.shots[1] or self.told):
             raise ValueError(f"frames is {self.frames}: scenes that move are not told, nor shots")
+        if self.limit is not None and self.path == "scenes":
+            raise ValueError(f"limit is {self.limit}: scenes are drawn without end")
         if self.told and (self.path != "scenes" or self.pictures):
             raise ValueError("told is true: only scenes are told, and in place of their pictures "
                              "(pictures = false)")  # fmt: skip
@@ -279,33 +288,61 @@ class DataConfig:
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (SourceConfig(),)
     stages: tuple[StageConfig, ...] = ()
+    # Of files: weights times rows ** (1 / temperature), so that 1 makes every row as likely.
+    temperature: Positive | None = None
     dev: str | None = None
     tokenizer: Literal["bpe", "character"] = "bpe"
     vocabulary: Annotated[int, Field(ge=300, le=1_000_000)] = 1024
     row_tokens: Annotated[int, Field(ge=2)] = 192
+    # Pictures share a row with others and theirs, where there is room and the family reads it so.
+    pack: bool = True
     fit: Literal["stretch", "pad", "crop"] = "stretch"
-    # A picture is cut into so many rows and columns of model.vision.image_size, and a small one.
-    tiles: Size | tuple[Size, Size] = 1
-    # Pictures of files changed at random, and the words for where and what colour with them.
+    # A picture is cut into so many rows and columns of model.vision.image_size, and a small one; or
+    # each into as many as suit it (data/resolution.py), which a budget of picture tokens may limit.
+    tiles: Size | tuple[Size, Size] | Literal["best", "split"] = 1
+    max_tiles: Size = 4
+    picture_budget: Count = 0
+    sequence_budget: Count = 0
+    # How the model reads and says boxes: as shares of what it sees, or its pixels.
+    box_text: Literal["thousandths", "pixels"] = "thousandths"
+    # Pictures of files changed at random, and their words and boxes with them: data/augment.py.
     flip: bool = False
     turn: bool = False
     recolour: bool = False
     shift: Count = 0
+    random_crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    jitter: Share = 0.0
+    rand_augment: Count = 0
+    magnitude: Annotated[int, Field(ge=0, le=10)] = 5
+    # Of several captions of a picture: all, one a visit, or two joined.
+    captions: Literal["all", "one", "joined"] = "all"
     limit_broken: Share = 0.05
     video: VideoConfig = field(default_factory=VideoConfig)
     # None: 1, or 0 where it would take a core from the training (two cores or fewer, and no GPU).
     workers: Annotated[int, Field(ge=0, le=1024)] | None = None
 
     @property
+    def chosen(self) -> bool:
+        """Whether pictures differ in their tiles."""
+        return isinstance(self.tiles, str)
+
+    @property
     def grid(self) -> tuple[int, int]:
-        """(rows, columns) of tiles."""
-        tiles = self.tiles
+        """(rows, columns) of tiles; of a square picture, where pictures differ in them."""
+        tiles = math.isqrt(self.max_tiles) if isinstance(self.tiles, str) else self.tiles
         return (tiles, tiles) if isinstance(tiles, int) else tiles
 
     @pydantic.model_validator(mode="after")
     def _agree(self):
+        endless = any(source.path == "scenes" for source in self.sources)
+        if self.temperature is not None and endless:
+            raise ValueError("temperature weighs sources by their sizes, and scenes have none")
         if not any(source.weight for source in self.sources):
             raise ValueError("the weights of all sources are 0: give one a share")
+        budget = self.picture_budget or self.sequence_budget
+        if budget and not self.chosen:
+            raise ValueError(f"a budget of {budget} picture tokens is kept by choosing tiles, but "
+                             f"tiles is {self.tiles}: write 'best' or 'split'")  # fmt: skip
         _rises([stage.until for stage in self.stages], "until of the stages")
         for number, stage in enumerate(self.stages):
             if stage.weights is None:
@@ -396,9 +433,14 @@ class Recipe:
         if self.train.box_weight and not self.model.box_head:
             raise ValueError("train.box_weight weighs boxes told by a head, but model.box_head is "
                              "false")  # fmt: skip
-        if self.model.time.pool > 1 and self.data.grid != (1, 1):
-            raise ValueError(f"model.time.pool is {self.model.time.pool}, but frames are cut into "
-                             f"tiles (data.tiles = {self.data.tiles})")  # fmt: skip
+        cut = self.data.video.tiles and self.data.tiles not in (1, (1, 1))
+        if cut and self.model.time.pool > 1:
+            raise ValueError(f"model.time.pool is {self.model.time.pool}: data.video.tiles cuts "
+                             f"frames into tiles (data.tiles = {self.data.tiles})")  # fmt: skip
+        high, wide = self.model.vision.size
+        if self.data.tiles == "split" and high != wide:
+            raise ValueError(f"tiles = 'split' cuts squares, but model.vision.image_size is "
+                             f"{high}×{wide}")  # fmt: skip
         if self.data.row_tokens > self.model.text.context:
             raise ValueError(f"data.row_tokens is {self.data.row_tokens}, more than the "
                              f"{self.model.text.context} of model.text.context")  # fmt: skip
@@ -465,28 +507,3 @@ def _known(path: Sequence[Any]) -> list[str]:
 def _inside(hint: Any) -> list[Any]:
     """A type hint and the hints within it (`tuple[X, ...]` holds X)."""
     return [hint, *(inner for arg in getattr(hint, "__args__", ()) for inner in _inside(arg))]
-
-
-def as_table(settings: Any) -> dict[str, Any]:
-    """A recipe (or a part of one) as tables that TOML can hold; None is left out or "none"."""
-
-    def plain(value: Any) -> Any:
-        if dataclasses.is_dataclass(value):
-            held = {f.name: (getattr(value, f.name), f.default) for f in dataclasses.fields(value)}
-            return {
-                name: "none" if own is None else plain(own)
-                for name, (own, default) in held.items()
-                if own is not None or default is not None
-            }
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        return [plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-    return plain(settings)
-
-
-def dump(settings: Recipe) -> str:
-    """A recipe as TOML text, whole: every default is written out."""
-    import tomli_w
-
-    return tomli_w.dumps(as_table(settings))

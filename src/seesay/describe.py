@@ -9,11 +9,15 @@ from rich.text import Text
 from rich.tree import Tree
 from torch import nn
 
+from seesay.data.fit import Fit
+from seesay.train import setup
 from seesay.train.estimate import Arithmetic, Estimate, Memory, Serving, Speed, size
 from seesay.train.rehearsal import Look
 
 # Below this share of the operations a part is said to do none of its own.
 LITTLE = 0.005
+# (height, width) of pictures whose cost is shown: a square, a camera's, screens, a page of paper.
+USUAL = ((336, 336), (480, 640), (1080, 1920), (1920, 1080), (2339, 1654))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """What becomes of a picture of one size (height, width): the canvas it is brought to, rows and
+    columns that this is cut into, tiles in all, and picture tokens.
+    """
+
+    size: tuple[int, int]
+    canvas: tuple[int, int]
+    grid: tuple[int, int]
+    tiles: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """What a recipe makes.
 
     undecided: keys that the data decide: of the vocabulary the most is taken, of the size of
-    pictures (height, width) the default.
+    pictures (height, width) the default. pictures: what some of usual sizes cost.
     """
 
     recipe: str
@@ -50,6 +67,7 @@ class Description:
     precision: str
     vocabulary: int
     picture: tuple[int, int]
+    pictures: tuple[Picture, ...]
     undecided: tuple[str, ...]
     batch: int
     parameters: int
@@ -73,7 +91,8 @@ class Description:
 
     def render(self, console: Console, *, depth: int) -> None:
         """The tree, down to a depth, and the totals under it."""
-        console.print(Group(_tree(self.model, depth=depth), Text(), _totals(self)))
+        tree, totals = _tree(self.model, depth=depth), _totals(self)
+        console.print(Group(tree, Text(), totals, Text(), _costs(self.pictures)))
 
 
 def describe(
@@ -99,6 +118,7 @@ def describe(
         precision=str(made.dtype).removeprefix("torch."),
         vocabulary=rehearsal.vocabulary,
         picture=recipe.model.vision.size,
+        pictures=pictures(setup.fit(recipe, model)),
         undecided=tuple(key for key, is_left in left.items() if is_left),
         batch=recipe.train.batch,
         parameters=sum(p.numel() for p in parameters),
@@ -109,6 +129,12 @@ def describe(
         speed=made.speed(share=share),
         model=parts(model, made.look),
     )
+
+
+def pictures(fit: Fit) -> tuple[Picture, ...]:
+    """What pictures of usual sizes cost."""
+    plans = [fit.plan(size) for size in USUAL]
+    return tuple(Picture(p.size, p.canvas, p.grid, p.num_tiles, p.tokens) for p in plans)
 
 
 def parts(model: nn.Module, look: Look) -> Part:
@@ -267,6 +293,19 @@ def _totals(made: Description) -> Text:
         rows["left to the data"] = f"{', '.join(made.undecided)}: the most, or a default, is taken"
     wide = max(map(len, rows))
     return Text("\n".join(f"{name:<{wide}}  {value}" for name, value in rows.items()))
+
+
+def _costs(pictures: tuple[Picture, ...]) -> Text:
+    """What pictures of usual sizes cost, as a table; width comes first, as people say it."""
+    rows = [("a picture of", "is brought to", "tiles", "tokens")]
+    for each in pictures:
+        (high, wide), (rows_, columns) = each.size, each.grid
+        several = f"{rows_} × {columns} and a small one" if each.tiles > 1 else "1"
+        canvas = f"{each.canvas[1]}×{each.canvas[0]}"
+        rows.append((f"{wide}×{high}", canvas, several, f"{each.tokens:,}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows)
+    return Text("\n".join(line.rstrip() for line in lines), no_wrap=True)
 
 
 def _time(speed: Speed) -> str:

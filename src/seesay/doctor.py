@@ -23,6 +23,7 @@ DISK_WANTED = 1 * GIGABYTE
 
 # extra -> what it is for; a test holds the names against pyproject.toml.
 EXTRAS = {
+    "data": "read data sets of Hugging Face's hub, and files at addresses",
     "hf": "read and write Hugging Face models",
     "tensorboard": "follow training in TensorBoard",
     "video": "read video files",

@@ -22,6 +22,8 @@ class VideoConfig:
     fps: Positive = 1.0
     # How fast the frames of a folder follow one another, which no file says.
     folder_fps: Positive = 4.0
+    # Whether frames are cut into tiles as pictures are (data.tiles), or each is looked at whole.
+    tiles: bool = False
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)

@@ -1,6 +1,10 @@
-"""Overlay: a recipe's TOML file, the recipe it is based on, and assignments, as one plain table."""
+"""Overlay: a recipe's TOML file, the recipe it is based on, and assignments, as one plain table.
+
+And back: a recipe as such a table, and as TOML.
+"""
 
 import copy
+import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,3 +132,28 @@ def _value(text: str) -> Any:
     # A name such as 2024-01-01 reads as a date, and text of several lines as several keys.
     plain = isinstance(value["value"], str | int | float | list | dict)
     return value["value"] if plain and len(value) == 1 else text
+
+
+def as_table(settings: Any) -> dict[str, Any]:
+    """A recipe (or a part of one) as tables that TOML can hold; None is left out or "none"."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            held = {f.name: (getattr(value, f.name), f.default) for f in dataclasses.fields(value)}
+            return {
+                name: "none" if own is None else plain(own)
+                for name, (own, default) in held.items()
+                if own is not None or default is not None
+            }
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        return [plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+    return plain(settings)
+
+
+def dump(settings: Any) -> str:
+    """A recipe as TOML text, whole: every default is written out."""
+    import tomli_w
+
+    return tomli_w.dumps(as_table(settings))

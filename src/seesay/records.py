@@ -108,7 +108,8 @@ class Example:
     `tasks/`. `group` names the picture: examples of one group are questions on the same pictures,
     which are then encoded once. `labels` are slices to report by (`{"kind": "count"}`). `options`
     are the answers to choose among, where the set is closed; for the task `match` the first is
-    right. `scene` is the graph a drawn picture came from, `objects` which of its objects are asked
+    right. `votes` are what several people answered, where the truth is what most of them did.
+    `scene` is the graph a drawn picture came from, `objects` which of its objects are asked
     about. `shots` are examples, each with its answer, to be shown before it.
     """
 
@@ -123,6 +124,7 @@ class Example:
     scene: Any = None
     objects: tuple[int, ...] = ()
     shots: "tuple[Example, ...]" = ()
+    votes: tuple[str, ...] = ()
 
     @property
     def question(self) -> str:

@@ -3,9 +3,11 @@
 import io
 from pathlib import Path
 
-import av
 import numpy as np
+import pytest
 from PIL import Image
+
+av = pytest.importorskip("av", reason="videos are read by PyAV")
 
 # Container -> what its pictures are encoded as.
 CODECS = {

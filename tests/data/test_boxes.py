@@ -9,6 +9,7 @@ from PIL import Image
 
 from seesay.data import boxes
 from seesay.data.augment import Change
+from seesay.data.seen import View
 from seesay.records import Box, Example, Origin, Turn
 
 TEXT = tiny.text()
@@ -34,5 +35,6 @@ def test_an_examples_own_box_is_in_pixels_of_its_picture(tmp_path):
      (Box(0, 0, 2, 2), Change(moved=(0, -2)))],
 )  # fmt: skip
 def test_a_box_with_nothing_in_it_is_none(box, change):
-    found = boxes.located(replace(RED, boxes=(box,)), DOCUMENT, change=change, size=(8, 16))
+    view = View(change.map((8, 16)))
+    found = boxes.located(replace(RED, boxes=(box,)), DOCUMENT, view=view)
     assert np.isnan(found).all()

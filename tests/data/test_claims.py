@@ -55,7 +55,7 @@ def example(number: int, task: str, answer: str, options: tuple[str, ...] = ()) 
 
 
 def test_drawn_claims_are_those_of_the_scene():
-    batch = stream(drawn())[0, 0.0]
+    batch = stream(drawn()).step(0, 0.0)
     wanted = [
         (row, text, true)
         for row in range(3)
@@ -65,12 +65,12 @@ def test_drawn_claims_are_those_of_the_scene():
     ]
     assert said(batch) == wanted and {true for *_, true in wanted} == {True, False}
     # Conversations are there as without claims.
-    plain = stream(drawn(replace(FIT, claimed=False)))[0, 0.0]
+    plain = stream(drawn(replace(FIT, claimed=False))).step(0, 0.0)
     assert torch.equal(plain.tokens_BT, batch.tokens_BT) and plain.claims_Mt is None
 
 
 def test_rows_of_claims_alone_hold_a_mark_and_no_word():
-    batch = stream(drawn(ALONE))[0, 0.0]
+    batch = stream(drawn(ALONE)).step(0, 0.0)
     assert (batch.documents_BT <= 0).all() and (batch.targets_BT < 0).all()
     assert (batch.tokens_BT == TEXT.picture).sum(dim=1).tolist() == [1, 1, 1]
     assert len(said(batch)) > 3
@@ -79,8 +79,9 @@ def test_rows_of_claims_alone_hold_a_mark_and_no_word():
 def test_stages_change_how_many_claims_there_are():
     stages = [StageConfig(until=0.5, wrong=0), StageConfig(until=1.0, claims=2, wrong=1)]
     made = stream(drawn(caption_styles=("list", "count")), stages=stages)
-    assert all(true for *_, true in said(made[0, 0.1])) and len(said(made[0, 0.1])) == 3
-    assert not all(true for *_, true in said(made[0, 0.9])) and len(said(made[0, 0.9])) > 6
+    early, late = said(made.step(0, 0.1)), said(made.step(0, 0.9))
+    assert all(true for *_, true in early) and len(early) == 3
+    assert not all(true for *_, true in late) and len(late) > 6
 
 
 def test_files_claim_captions_classes_and_the_first_of_options():
@@ -91,7 +92,7 @@ def test_files_claim_captions_classes_and_the_first_of_options():
         example(2, "classify", "green", ("red", "green")),
         example(3, "vqa", "two"),
     ]
-    batch = stream(filed(examples, ALONE), batch=4)[0, 0.0]
+    batch = stream(filed(examples, ALONE), batch=4).step(0, 0.0)
     found = {(text, true) for _, text, true in said(batch)}
     assert found == {("a large star .", True), ("red", True), ("yes", True), ("two", False),
                      ("green", False), ("green", True)}  # fmt: skip
@@ -101,7 +102,7 @@ def test_files_claim_captions_classes_and_the_first_of_options():
 
 
 def test_some_rows_of_a_batch_take_their_claims_along():
-    batch = stream(drawn())[0, 0.0]
+    batch = stream(drawn()).step(0, 0.0)
     width = batch.tokens_BT.shape[1]
     some = batch.rows(slice(1, 3), width=width, pictures=slice(1, 3))
     wanted = [(row - 1, text, true) for row, text, true in said(batch) if row]

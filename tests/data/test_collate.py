@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seesay.data import collate
-from seesay.data.collate import ROUND, Row, fill, split
+from seesay.data.collate import ROUND, Row
 from seesay.data.text import Document
 from seesay.errors import LengthError
 from seesay.records import Batch
@@ -182,55 +182,6 @@ def test_each_row_is_counted_for_itself():
     more = Row(pictures(2), (document([PICTURE, 5]),))
     with pytest.raises(LengthError, match="7 picture tokens .* give 6"):
         packed(more, Row(pictures(1), (document([5]),)))
-
-
-# Rows out of documents.
-
-lengths = st.lists(st.integers(1, 30), max_size=20)
-
-
-@given(lengths, st.integers(30, 60), st.none() | st.integers(1, 5))
-def test_split_keeps_the_order_and_loses_nothing(lengths, room, most):
-    rows = split(lengths, room=room, most=most)
-    assert [i for row in rows for i in row] == list(range(len(lengths)))
-    assert all(rows)
-    assert all(sum(lengths[i] for i in row) <= room for row in rows)
-    assert most is None or all(len(row) <= most for row in rows)
-
-
-@given(lengths, st.integers(30, 60), st.none() | st.integers(1, 5))
-def test_split_starts_a_row_only_where_it_must(lengths, room, most):
-    rows = split(lengths, room=room, most=most)
-    for row, following in zip(rows, rows[1:], strict=False):
-        full = sum(lengths[i] for i in row) + lengths[following[0]] > room
-        assert full or len(row) == most
-
-
-def test_a_document_may_fill_a_row_and_not_one_token_more():
-    assert split([5, 5, 1], room=5) == [[0], [1], [2]]
-    with pytest.raises(LengthError, match="takes 6 tokens but a row has room for 5") as error:
-        split([1, 6], room=5)
-    assert "data.row_tokens" in error.value.fix
-
-
-@given(st.lists(documents, max_size=12), st.integers(0, 60))
-def test_fill_takes_whatever_still_fits_in_order(plan, room):
-    documents = [spoken(pairs) for pairs in plan]
-    taken = fill(documents, room=room)
-    left, at = room, 0
-    for i, own in enumerate(documents):
-        if own.num_inputs <= left:
-            assert taken[at] == i
-            left, at = left - own.num_inputs, at + 1
-    assert len(taken) == at
-    assert sum(documents[i].num_inputs for i in taken) <= room
-
-
-def test_fill_passes_over_what_does_not_fit():
-    small, large, last = document([5]), document([5] * 9), document([6, 7])
-    assert fill([small, large, last], room=3) == [0, 2]
-    assert fill([large], room=7) == []
-    assert fill([large], room=8) == [0]  # its last token is not read
 
 
 def test_what_an_answer_is_about_stands_where_its_first_word_is_predicted():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seesay.data import decode
-from seesay.data.images import FITS, examine, load, pixels
+from seesay.data.images import FITS, examine, load, pixels, size
 from seesay.errors import DataError, PictureError
 
 RED, BLUE = (220, 30, 40), (20, 60, 200)
@@ -116,6 +116,28 @@ def test_orientation(orientation, format):
     assert close(load(data), upright)
     assert pixels(data, size=(8, 12)).shape == (8, 12, 3)
     assert (examine(data).width, examine(data).height) == (48, 32)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP", "TIFF"])
+def test_the_size_is_that_of_the_decoded_picture(tmp_path, orientation, format):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(48, 32), format, exif=exif)
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    assert size(data)[::-1] == size(path)[::-1] == load(data).size
+    assert size(path) in ((48, 32), (32, 48))
+
+
+def test_the_size_needs_no_pixels(tmp_path):
+    data = encoded(picture(4000, 3000), "JPEG")
+    assert size(data[:2000]) == (3000, 4000) and size(np.asarray(picture(5, 4))) == (4, 5)
+    for broken in (b"", b"GIF", data[:20]):
+        with pytest.raises(PictureError):
+            size(broken)
+    with pytest.raises(PictureError, match="cannot be opened"):
+        size(tmp_path / "gone.png")
 
 
 def test_broken_exif_is_no_matter():

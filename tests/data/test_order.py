@@ -3,13 +3,14 @@
 import itertools
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seesay.data import order
-from seesay.data.order import Steps, permuted, shares
+from seesay.data.order import Place, Steps, permuted
 
 seeds = st.integers(0, 2**62 - 1)
 sizes = st.integers(1, 60)
@@ -60,6 +61,10 @@ def test_every_place_is_as_likely_for_every_item():
 
 
 # Mixtures.
+
+
+def shares(step: int, *, batch: int, weights: Sequence[float]) -> list[tuple[int, int]]:
+    return Place.first(weights).after(step * batch).read(batch)
 
 
 def taken(steps: range, *, batch: int, weights: list[float]) -> list[tuple[int, int]]:
@@ -132,25 +137,76 @@ def test_ranks_share_the_rows_without_overlap(ranks):
     assert len(every) == len(set(every)) and set(every) == set(alone)
 
 
+@given(st.lists(st.tuples(weights, st.integers(0, 40)), min_size=1, max_size=4))
+def test_other_weights_go_on_where_each_source_was(stages):
+    """Of every source row after row is read, whichever weights it had before."""
+    number = max(len(each) for each, _ in stages)
+    place, rows = Place.first([1.0] * number), []
+    for each, count in stages:
+        place = place.weighed(tuple(each) + (0.0,) * (number - len(each)))
+        rows += place.read(count)
+        place = place.after(count)
+    for source in range(number):
+        read = [index for of, index in rows if of == source]
+        assert read == list(range(len(read)))
+
+
+def test_weights_changed_spelled_out():
+    place = Place.first((1.0, 1.0)).after(4).weighed((0.0, 1.0))
+    assert place == Place(4, 4, (0.0, 1.0), (2, 2))
+    assert place.read(2) == [(1, 2), (1, 3)] and place.after(2).weighed((0.0, 1.0)).row == 6
+
+
 # Steps.
 
 
+def handed(start: int = 0, total: int | None = 10, place: Place | None = None, **more) -> Steps:
+    given = {"progress": lambda step: step / 10, "rows": 3, "weights": lambda progress: (1.0,)}
+    return Steps(start, total, place=place or Place.first((1.0,)), **given | more)
+
+
 def test_steps_go_on_from_where_they_start():
-    whole = list(Steps(start=0, total=10, progress=lambda step: step / 10))
-    assert whole == [(step, step / 10) for step in range(10)]
-    assert list(Steps(start=4, total=10, progress=lambda step: step / 10)) == whole[4:]
-    assert not list(Steps(start=10, total=10, progress=lambda step: step / 10))
+    whole = list(handed())
+    assert whole == [(Place(row=3 * step), step / 10) for step in range(10)]
+    assert list(handed(4, place=whole[4][0])) == whole[4:]
+    assert not list(handed(10))
 
 
 def test_steps_without_a_total_have_no_end():
-    endless = Steps(start=3, total=None, progress=lambda step: 0.5)
-    assert list(itertools.islice(endless, 1000))[-1] == (1002, 0.5)
+    endless = handed(3, None, place=Place(row=7), progress=lambda step: 0.5)
+    assert list(itertools.islice(endless, 1000))[-1] == (Place(row=7 + 3 * 999), 0.5)
 
 
 def test_progress_is_asked_when_a_step_is_handed_out():
     asked = []
-    steps = iter(Steps(start=0, total=3, progress=lambda step: asked.append(step) or 0.0))
+    steps = iter(handed(total=3, progress=lambda step: asked.append(step) or 0.0))
     next(steps)
     assert asked == [0]
     next(steps)
     assert asked == [0, 1]
+
+
+def test_steps_take_turns_by_the_weights_of_their_progress():
+    by_stage = {"weights": lambda progress: (1.0, 0.0) if progress < 0.5 else (1.0, 2.0)}
+    steps = list(handed(place=Place.first((1.0, 0.0)), **by_stage))
+    rows = [row for place, _ in steps for row in place.read(3)]
+    assert [index for source, index in rows if source == 0] == list(range(15 + 5))
+    assert [index for source, index in rows if source == 1] == list(range(10))
+    assert list(handed(7, place=steps[7][0], **by_stage)) == steps[7:]
+
+
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1), (3, 2)])
+def test_another_number_of_processes_repeats_nothing_and_skips_nothing(before, after):
+    """Five steps of some processes, then five of more or fewer: every row in order, once."""
+
+    def read(steps: list[tuple[Place, float]], ranks: int) -> list[tuple[int, int]]:
+        parts = [place.after(4 * rank).read(4) for place, _ in steps for rank in range(ranks)]
+        return [row for part in parts for row in part]
+
+    weights = (3.0, 1.0)
+    how = {"weights": lambda progress: weights, "total": 5}
+    first = list(handed(place=Place.first(weights), rows=4 * before, **how))
+    stood = first[-1][0].after(4 * before)
+    second = list(handed(place=stood, rows=4 * after, **how))
+    rows = read(first, before) + read(second, after)
+    assert rows == Place.first(weights).read(5 * 4 * (before + after))

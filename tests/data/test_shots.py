@@ -174,8 +174,8 @@ def test_a_stage_says_what_is_shown_and_one_without_words_shows_pictures():
 def test_a_step_is_the_same_whatever_was_read_before(rows):
     config = DataConfig()
     streams = [Stream([rows()], config=config, text=TEXT, fit=FIT, batch=3) for _ in range(2)]
-    there = [streams[0][step, 0.0] for step in range(5)]
-    back = [streams[1][step, 0.0] for step in reversed(range(5))]
+    there = [streams[0].step(step, 0.0) for step in range(5)]
+    back = [streams[1].step(step, 0.0) for step in reversed(range(5))]
     for one, other in zip(there, reversed(back), strict=True):
         for name in ("tokens_BT", "targets_BT", "documents_BT", "pictures_NCHW"):
             assert (getattr(one, name) == getattr(other, name)).all()

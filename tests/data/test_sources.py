@@ -184,7 +184,17 @@ def test_given_columns(table):
     )
     assert "no picture column among 'foto', 'frage', 'antwort', 'text'" in refusal(path)
     said = refusal(path, columns={"image": "foto", "question": "frage"})
-    assert "a question but no answer" in said and "--columns answer=NAME (in a recipe: " in said
+    assert "a question but no answer" in said and "--map answer=NAME (in a recipe: " in said
+
+
+def test_roles_that_no_column_has(table):
+    path = table("image,question,answer,caption,kind\nimages/0000.png,what?,cat,a cat,pet\n")
+    assert read(path).examples[0].labels == {"kind": "pet"}
+    assert "caption" in read(path).columns
+    plain = read(path, columns={"kind": "", "caption": ""})
+    assert plain.examples[0].labels == {} and "caption" not in plain.columns
+    assert read(path, columns={"question": ""}).examples[0].task == "caption"
+    assert "no picture column" in refusal(path, columns={"image": ""})
 
 
 def test_no_header_is_told(table):
@@ -387,6 +397,11 @@ def test_chat_messages_of_two_pictures(table):
         ([{"from": "gpt", "value": "\ud800"}], "not valid Unicode"),
         ([{"role": "user", "content": [{"type": "audio"}]}], "type 'audio'"),
         ([{"from": "human", "value": "<image><image>"}, {"from": "gpt", "value": "a"}], "2 <image"),
+        (
+            [{"from": "human", "value": "?"}, {"from": "gpt", "value": "a"},
+             {"from": "human", "value": "and?"}],
+            "does not end with the assistant's turn",
+        ),
     ],
 )
 def test_broken_conversations(table, turns, why):
@@ -535,7 +550,9 @@ def test_files_that_are_not_data(tmp_path):
     assert "not a tar file" in refusal(file("a.tar"))
     assert "no samples in it" in refusal(tar(tmp_path / "b.tar", {"a.md": b"x"}))
     assert "not JSON: Expecting" in refusal(file("a.json", b'[{"image": "a.png"'))
-    assert "a JSON dict; expected a list" in refusal(file("b.json", b'{"images": []}'))
+    said = refusal(file("b.json", b'{"images": []}'))
+    assert "a JSON dict; expected a list" in said and "known by their keys: COCO captions" in said
+    assert "not UTF-8: byte 0xff at offset 2" in refusal(file("c.json", b'["\xff"]'))
     assert "no rows under its header" in refusal(file("h.csv", b"image,caption\n"))
     assert "no header row" in refusal(file("n.csv", b"\n\n"))
     assert "not a file" in refusal(_pipe(tmp_path / "pipe.csv"))
@@ -563,6 +580,57 @@ def test_cut_short_shards_and_tables(tmp_path):
     whole = tar(tmp_path / "a.tar", {f"{i}.png": png(i) for i in range(50)}).read_bytes()
     (tmp_path / "a.tar").write_bytes(whole[:20_000])
     assert "cut short" in refusal(tmp_path / "a.tar")
+
+
+def test_a_shard_that_is_cut_is_reported_beside_the_others(tmp_path):
+    """Cut in a file, cut between two files, no tar at all: alone an error, else one broken row."""
+    for number in range(3):
+        names = range(10 * number, 10 * number + 10)
+        files = {f"{i}.png": png(i) for i in names} | {f"{i}.txt": b"a cat" for i in names}
+        tar(tmp_path / f"train-{number:03d}.tar", files)
+    path = tmp_path / "train-001.tar"
+    whole = path.read_bytes()
+    assert len(read(tmp_path).examples) == 30
+    for cut, why in (
+        (5000, "cut short: unexpected end of data (5000 bytes)"),
+        (5 * 1024, "cut short: no end after its 5 files, at byte 5120 of 5120"),
+        (5 * 1024 + 100, "cut short: no end after its 5 files, at byte 5120 of 5220"),
+    ):
+        path.write_bytes(whole[:cut])
+        said = refusal(path)
+        assert f"{path}: {why}\n  write or download it again" in said
+        found = read(tmp_path, limit_broken=0.05)
+        assert len(found.examples) == 20
+        assert [(str(each.origin), each.why) for each in found.broken] == [
+            (str(path), f"{why}; write or download it again")
+        ]
+    # Bytes in the middle that are no header: what follows would be missed in silence.
+    path.write_bytes(whole[: 5 * 1024] + b"x" * 512 + whole[5 * 1024 + 512 :])
+    assert "no end after its 5 files" in refusal(path)
+    path.write_bytes(b"x" * 2000)
+    assert "not a tar file" in read(tmp_path).broken[0].why
+    for other in (0, 2):
+        (tmp_path / f"train-{other:03d}.tar").write_bytes(whole[:5000])
+    assert "unexpected end of data" in refusal(tmp_path)
+
+
+def test_two_pictures_of_one_name(tmp_path):
+    pictures(tmp_path, 2)
+    (tmp_path / "images" / "0000.jpg").write_bytes(png(5))
+    for name in ("0000.txt", "0001.txt"):
+        (tmp_path / "images" / name).write_text("a cat")
+    why = "2 pictures of one name: 0000.jpg, 0000.png"
+    assert whys(tmp_path) == {"0000.jpg": why, "0000.png": why}
+
+
+def test_a_split_of_a_table(table):
+    path = table("image,caption,split\nimages/0000.png,a,train\nimages/0001.png,b,val\n")
+    assert len(read(path).examples) == 2
+    found = read(f"{path}:val")
+    assert [e.answer for e in found.examples] == ["b"] and found.path == f"{path}:val"
+    assert "no split 'test'\n  there are: train, val" in refusal(f"{path}:test")
+    other = table("image,caption\nimages/0000.png,a\n", "other.csv")
+    assert "a column 'split' says what is what" in refusal(f"{other}:val")
 
 
 def test_shards_that_do_not_go_together(tmp_path):

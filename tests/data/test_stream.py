@@ -18,7 +18,7 @@ from seesay.data import collate, images, sources, stream
 from seesay.data import rows as reading
 from seesay.data.augment import Augment
 from seesay.data.fit import Fit
-from seesay.data.order import Steps
+from seesay.data.order import Place
 from seesay.data.rows import FileRows, SceneRows, staged
 from seesay.data.stream import Stream, loader
 from seesay.data.text import learn
@@ -87,8 +87,11 @@ def said(batch: Batch) -> list[str]:
     return found
 
 
-def steps(start: int = 0, total: int = 6) -> Steps:
-    return Steps(start=start, total=total, progress=lambda step: step / total)
+def loaded(stream: Stream, workers: int = 0, *, start: int = 0, total: int = 6,
+           place: Place | None = None) -> list[tuple[Place, Batch]]:  # fmt: skip
+    """The batches of the steps from `start` on, each with where the next one begins."""
+    steps = stream.steps(start=start, total=total, progress=lambda step: step / total, place=place)
+    return list(loader(stream, steps, workers=workers))
 
 
 # One step, one batch.
@@ -105,8 +108,8 @@ MADE = {
 @pytest.mark.parametrize("name", MADE)
 def test_a_step_gives_one_batch_whatever_was_read_before(name):
     forwards, backwards = MADE[name](), MADE[name]()
-    there = [forwards[step, step / 6] for step in range(6)]
-    back = [backwards[step, step / 6] for step in reversed(range(6))]
+    there = [forwards.step(step, step / 6) for step in range(6)]
+    back = [backwards.step(step, step / 6) for step in reversed(range(6))]
     for one, other in zip(there, reversed(back), strict=True):
         assert_same(one, other)
     assert all(differ(there[0], later) for later in there[1:])
@@ -115,26 +118,28 @@ def test_a_step_gives_one_batch_whatever_was_read_before(name):
 @pytest.mark.parametrize("name", MADE)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_make_what_one_process_makes(name, workers):
-    alone = list(loader(MADE[name](), steps(), workers=0))
-    helped = list(loader(MADE[name](), steps(), workers=workers))
+    alone = loaded(MADE[name]())
+    helped = loaded(MADE[name](), workers)
     assert len(alone) == 6
     for one, other in zip(alone, helped, strict=True):
-        assert_same(one, other)
+        assert one[0] == other[0]
+        assert_same(one[1], other[1])
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_resuming_gives_what_an_unbroken_run_gets(name):
-    unbroken = list(loader(MADE[name](), steps(), workers=0))
-    resumed = list(loader(MADE[name](), steps(start=4), workers=0))
+    unbroken = loaded(MADE[name]())
+    resumed = loaded(MADE[name](), start=4, place=unbroken[3][0])
     assert len(resumed) == 2
     for one, other in zip(unbroken[4:], resumed, strict=True):
-        assert_same(one, other)
+        assert one[0] == other[0]
+        assert_same(one[1], other[1])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_reading_draws_no_random_number_of_training(workers):
     before = torch.get_rng_state()
-    list(loader(MADE["augmented"](), steps(), workers=workers))
+    loaded(MADE["augmented"](), workers)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -145,8 +150,8 @@ def test_ranks_make_one_large_batch_between_them(name):
     for rank, part in enumerate(parts):
         part.rank, part.ranks = rank, 2
     for step in range(4):
-        batches = [part[step, 0.0] for part in parts]
-        together = whole[step, 0.0]
+        batches = [part.step(step, 0.0) for part in parts]
+        together = whole.step(step, 0.0)
         assert batches[0].origins + batches[1].origins == together.origins
         pictures = torch.cat([batch.pictures_NCHW for batch in batches])
         assert torch.equal(pictures, together.pictures_NCHW)
@@ -154,8 +159,8 @@ def test_ranks_make_one_large_batch_between_them(name):
 
 
 def test_each_seed_has_a_stream_of_its_own():
-    assert differ(streamed(drawn(seed=0))[0, 0.0], streamed(drawn(seed=1))[0, 0.0])
-    one, other = (streamed(filed(asked(), seed=seed))[0, 0.0] for seed in (0, 1))
+    assert differ(streamed(drawn(seed=0)).step(0, 0.0), streamed(drawn(seed=1)).step(0, 0.0))
+    one, other = (streamed(filed(asked(), seed=seed)).step(0, 0.0) for seed in (0, 1))
     assert differ(one, other)
 
 
@@ -163,7 +168,7 @@ def test_each_seed_has_a_stream_of_its_own():
 
 
 def test_a_scene_is_one_picture_with_what_is_said_of_it():
-    batch = streamed(batch=4)[0, 0.0]
+    batch = streamed(batch=4).step(0, 0.0)
     assert batch.pictures_NCHW.shape == (4, 3, 16, 16) and batch.tokens_BT.shape[1] <= 96
     made = [e for i in range(4) for e in scenes.examples(
         replace(WORLD, objects=(1, 3)), i, questions=4, resolution=16)]  # fmt: skip
@@ -194,7 +199,7 @@ def test_pictures_may_stand_in_each_document(source):
         for document in row.documents:
             assert document.tokens[:4].tolist() == [TEXT.picture] * 4
             assert not document.learned[:4].any() and document.learned.any()
-    batch = streamed(rows, fit=inside)[0, 0.0]
+    batch = streamed(rows, fit=inside).step(0, 0.0)
     assert len(batch.pictures_NCHW) == len(batch.tokens_BT)
     assert not (batch.documents_BT == 0).any()
     begins = (batch.tokens_BT == TEXT.picture) & (batch.positions_BT == 0)
@@ -259,9 +264,9 @@ def test_a_stage_is_the_source_with_other_settings(rules):
     stage = StageConfig(until=0.5, **rules)
     with_stage, without = streamed(stages=[stage]), streamed()
     other = streamed(drawn(replace(SOURCE, **rules)))
-    assert_same(with_stage[2, 0.4], other[2, 0.4])
-    assert differ(with_stage[2, 0.4], without[2, 0.4])
-    assert_same(with_stage[2, 0.6], without[2, 0.6])
+    assert_same(with_stage.step(2, 0.4), other.step(2, 0.4))
+    assert differ(with_stage.step(2, 0.4), without.step(2, 0.4))
+    assert_same(with_stage.step(2, 0.6), without.step(2, 0.6))
 
 
 def test_what_a_stage_leaves_open_stays():
@@ -272,7 +277,7 @@ def test_what_a_stage_leaves_open_stays():
 
 def test_files_have_no_stages():
     made = streamed(filed(asked()), stages=[StageConfig(until=0.5, questions=1)])
-    assert_same(made[1, 0.0], made[1, 0.9])
+    assert_same(made.step(1, 0.0), made.step(1, 0.9))
 
 
 # Mixtures.
@@ -281,7 +286,7 @@ def test_files_have_no_stages():
 @pytest.mark.parametrize(("weights", "share"), [((3, 1), 0.75), ((0, 1), 0.0), ((1, 0), 1.0)])
 def test_a_mixture_keeps_to_its_weights(weights, share):
     made = streamed(drawn(), filed(asked()), weights=weights, batch=4)
-    origins = [origin for step in range(8) for origin in made[step, 0.0].origins]
+    origins = [origin for step in range(8) for origin in made.step(step, 0.0).origins]
     assert sum(origin.startswith("scenes") for origin in origins) == share * 32
 
 
@@ -289,7 +294,7 @@ def test_a_stage_may_weigh_the_sources():
     first = StageConfig(until=0.5, weights=(1, 0))
     made = streamed(drawn(), filed(asked()), weights=(1, 1), stages=[first], batch=4)
     shares = {
-        progress: [origin.startswith("scenes") for origin in made[3, progress].origins]
+        progress: [origin.startswith("scenes") for origin in made.step(3, progress).origins]
         for progress in (0.4, 0.5)
     }
     assert shares == {0.4: [True] * 4, 0.5: [False, True] * 2}
@@ -308,7 +313,7 @@ def test_pictures_in_files_are_as_in_memory(tmp_path):
         replace(each, images=(images.pixels(each.images[0], size=FIT.size),)) for each in read
     ]
     for step in range(4):
-        one, other = streamed(filed(read))[step, 0.0], streamed(filed(in_memory))[step, 0.0]
+        one, other = (streamed(filed(e)).step(step, 0.0) for e in (read, in_memory))
         assert_same(one, other)
         assert all(str(tmp_path) in origin for origin in one.origins)
 
@@ -327,13 +332,14 @@ def test_every_example_once_an_epoch():
     assert len(rows.rows) == 7
     made = streamed(rows, batch=7)
     for step in range(3):
-        assert sorted(said(made[step, 0.0])) == sorted(f"{e.question} {e.answer}" for e in examples)
-    assert made[0, 0.0].origins != made[1, 0.0].origins
+        told = sorted(f"{e.question} {e.answer}" for e in examples)
+        assert sorted(said(made.step(step, 0.0))) == told
+    assert made.step(0, 0.0).origins != made.step(1, 0.0).origins
 
 
 def test_questions_on_one_picture_share_its_encoding():
     apart = asked(4, 3)
-    batch = streamed(filed(apart[::2] + apart[1::2]), batch=4)[0, 0.0]
+    batch = streamed(filed(apart[::2] + apart[1::2]), batch=4).step(0, 0.0)
     assert len(batch.pictures_NCHW) == 4 and len(said(batch)) == 12
     for tokens_T, pixels_CHW in zip(batch.tokens_BT, batch.pictures_NCHW, strict=True):
         number = int(TEXT.decode(tokens_T.tolist()).split()[-1])
@@ -358,7 +364,7 @@ def test_more_questions_than_fit_are_split_over_rows():
 @pytest.mark.parametrize("number", [0, 2, 3])
 def test_examples_of_no_or_several_pictures(number):
     several = tuple(tiny.picture(k) for k in range(number))
-    batch = streamed(filed([example(images=several)]), batch=2)[0, 0.0]
+    batch = streamed(filed([example(images=several)]), batch=2).step(0, 0.0)
     assert len(batch.pictures_NCHW) == 2 * number
     assert (batch.tokens_BT == TEXT.picture).sum(dim=1).tolist() == [4 * number] * 2
     for k, picture in enumerate(several):
@@ -380,7 +386,7 @@ def test_a_question_that_leaves_no_room_to_answer_is_an_error():
 
 
 def test_an_answer_that_is_too_long_is_cut_and_its_picture_is_not():
-    batch = streamed(filed([example(answer="a small ring " * 60)]), batch=1)[0, 0.0]
+    batch = streamed(filed([example(answer="a small ring " * 60)]), batch=1).step(0, 0.0)
     # Its last token is a target, and takes no position.
     assert batch.tokens_BT.shape == (1, 96) and (batch.documents_BT[0, :-1] >= 0).all()
     assert (batch.tokens_BT == TEXT.picture).sum() == 4
@@ -388,7 +394,7 @@ def test_an_answer_that_is_too_long_is_cut_and_its_picture_is_not():
 
 
 def test_a_mark_in_the_text_is_no_picture():
-    batch = streamed(filed([example(question="<picture> what <picture>?")]), batch=1)[0, 0.0]
+    batch = streamed(filed([example(question="<picture> what <picture>?")]), batch=1).step(0, 0.0)
     assert (batch.tokens_BT == TEXT.picture).sum() == 4
 
 
@@ -401,7 +407,7 @@ def test_a_source_without_examples_is_an_error():
 
 
 def test_drawn_rows_say_what_is_in_their_patches():
-    batch = streamed(drawn(fit=replace(FIT, patches=(4, 4))))[0, 0.0]
+    batch = streamed(drawn(fit=replace(FIT, patches=(4, 4)))).step(0, 0.0)
     assert batch.labels_NAP is not None
     assert batch.labels_NAP.shape == (3, len(scenes.PATCH_CLASSES), 16)
     for labels_AP, origin in zip(batch.labels_NAP, batch.origins, strict=True):
@@ -440,8 +446,8 @@ def test_a_source_may_leave_out_the_reasoning(reasoning):
 
 def test_drawn_rows_say_what_their_answers_are_about():
     """The documents a row has no room for are passed over, and their objects with them."""
-    batch = streamed(drawn(fit=replace(FIT, about=True)))[0, 0.0]
-    assert batch.about_BTAO is not None and streamed(drawn())[0, 0.0].about_BTAO is None
+    batch = streamed(drawn(fit=replace(FIT, about=True))).step(0, 0.0)
+    assert batch.about_BTAO is not None and streamed(drawn()).step(0, 0.0).about_BTAO is None
     known_BT = (batch.about_BTAO >= 0).any(dim=(2, 3))
     assert known_BT.any() and (batch.targets_BT[known_BT] >= 0).all()
     for b, origin in enumerate(batch.origins):
@@ -468,8 +474,8 @@ def located(batch: Batch) -> list[tuple[str, list[float]]]:
 
 def test_drawn_rows_say_where_their_answers_are():
     source = replace(SOURCE, kinds={"ground": 1.0, "refer": 1.0, "count": 1.0})
-    batch = streamed(drawn(source, fit=replace(FIT, located=True, row_tokens=160)))[0, 0.0]
-    assert streamed(drawn(source))[0, 0.0].boxes_BT4 is None
+    batch = streamed(drawn(source, fit=replace(FIT, located=True, row_tokens=160))).step(0, 0.0)
+    assert streamed(drawn(source)).step(0, 0.0).boxes_BT4 is None
     found, grounded = located(batch), 0
     assert 4 < len(found) < int(batch.documents_BT.max(dim=1).values.sum())
     for words, box in found:
@@ -481,7 +487,7 @@ def test_drawn_rows_say_where_their_answers_are():
     assert 0 < grounded < len(found)
     # What is not shown is nowhere.
     blind = replace(source, pictures=False)
-    assert streamed(drawn(blind, fit=replace(FIT, located=True)))[0, 0.0].boxes_BT4 is None
+    assert streamed(drawn(blind, fit=replace(FIT, located=True))).step(0, 0.0).boxes_BT4 is None
 
 
 def boxed(number: int, answer: str = "(250,0),(500,1000)", **more) -> Example:
@@ -500,10 +506,10 @@ def test_rows_of_files_say_where_their_answers_are():
         boxed(1, "250 0 500 999"),
         boxed(2, images=many),
     ]
-    found = located(streamed(filed(examples, fit=fit))[0, 0.0])
+    found = located(streamed(filed(examples, fit=fit)).step(0, 0.0))
     wanted = [[0.25, 0, 0.5, 1], [0, 0.5, 0.25, 1], [0.25, 0, 0.5, 0.999]]
     assert sorted(box for _, box in found) == [pytest.approx(box) for box in sorted(wanted)]
-    assert streamed(filed(examples))[0, 0.0].boxes_BT4 is None
+    assert streamed(filed(examples)).step(0, 0.0).boxes_BT4 is None
 
 
 def test_boxes_of_a_changed_picture_are_changed_with_it():
@@ -522,9 +528,21 @@ def test_boxes_of_a_changed_picture_are_changed_with_it():
         )
         ends.add((x, y))
     assert len(ends) > 4
-    # A box in words would have to be said anew.
-    with pytest.raises(DataError, match="would stay where it was"):
-        filed([boxed(0)], fit=fit, flip=True)
+
+
+def test_a_box_in_words_moves_with_its_picture():
+    rows, said = filed([boxed(0)], fit=replace(FIT, located=True), flip=True), set()
+    for index in range(12):
+        row = rows.row(index, None)
+        words = TEXT.decode(row.documents[0].tokens.tolist())
+        box = only_box(words)
+        assert box is not None and row.located is not None
+        said.add(words[words.index("(") :])
+        x, _, wide, _ = row.located[0].tolist()
+        assert (box.left, box.right) == pytest.approx(
+            (1000 * (x - wide / 2), 1000 * (x + wide / 2)), abs=1
+        )
+    assert said == {"(250,0),(500,1000)", "(500,0),(750,999)"}
 
 
 def test_an_answer_that_is_cut_away_is_nowhere():
@@ -540,7 +558,7 @@ def test_an_answer_that_is_cut_away_is_nowhere():
 def test_a_stage_may_leave_out_what_answers_are_about():
     stage = StageConfig(until=0.5, about=False)
     made = streamed(drawn(fit=replace(FIT, about=True)), stages=[stage])
-    assert made[0, 0.0].about_BTAO is None and made[0, 0.5].about_BTAO is not None
+    assert made.step(0, 0.0).about_BTAO is None and made.step(0, 0.5).about_BTAO is not None
 
 
 def world() -> scenes.World:
@@ -572,14 +590,14 @@ def test_scenes_can_be_told_instead_of_shown():
 def test_a_stage_without_words_is_pictures_alone():
     stage = StageConfig(until=0.5, captions=0, questions=0)
     made = streamed(drawn(fit=replace(FIT, patches=(4, 4))), stages=[stage])
-    batch = made[0, 0.0]
+    batch = made.step(0, 0.0)
     assert (batch.targets_BT == -1).all() and batch.tokens_BT.shape[1] == collate.ROUND
     assert len(batch.pictures_NCHW) == 3
-    words = made[0, 0.5]
+    words = made.step(0, 0.5)
     assert (words.targets_BT >= 0).any()
     assert torch.equal(words.pictures_NCHW, batch.pictures_NCHW)
     with pytest.raises(RecipeError, match="no caption and no question"):
-        streamed(stages=[stage])[0, 0.0]
+        streamed(stages=[stage]).step(0, 0.0)
 
 
 # Pictures that break.
@@ -597,7 +615,7 @@ def broken(tmp_path) -> tuple[list[Example], Path]:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_picture_is_skipped_and_told(broken, workers):
     examples, _ = broken
-    whole = list(loader(streamed(filed(examples), batch=4), steps(total=4), workers=workers))
+    whole = [batch for _, batch in loaded(streamed(filed(examples), batch=4), workers, total=4)]
     reasons = [reason for batch in whole for reason in batch.skipped]
     assert len(reasons) == 2  # two epochs
     assert all("train.csv:7: " in reason and "\n" in reason for reason in reasons)
@@ -607,9 +625,9 @@ def test_a_broken_picture_is_skipped_and_told(broken, workers):
 
 def test_rows_beside_a_broken_picture_are_as_without_it(broken):
     examples, path = broken
-    damaged = streamed(filed(examples), batch=8)[0, 0.0]
+    damaged = streamed(filed(examples), batch=8).step(0, 0.0)
     path.write_bytes(layouts.png(5))
-    mended = streamed(filed(examples), batch=8)[0, 0.0]
+    mended = streamed(filed(examples), batch=8).step(0, 0.0)
     stay = [i for i, origin in enumerate(mended.origins) if "train.csv:7" not in origin]
     assert damaged.origins == tuple(mended.origins[i] for i in stay) and len(stay) == 7
     assert torch.equal(damaged.pictures_NCHW, mended.pictures_NCHW[stay])
@@ -621,7 +639,7 @@ def test_a_batch_without_any_picture_left_is_an_error(broken):
     for each in path.parent.iterdir():
         each.unlink()
     with pytest.raises(DataError, match="none of the 3 pictures of a batch") as error:
-        streamed(filed(examples))[0, 0.0]
+        streamed(filed(examples)).step(0, 0.0)
     assert "train.csv" in error.value.where and "seesay data check" in error.value.fix
 
 
@@ -651,9 +669,9 @@ def test_pictures_are_decoded_once(tmp_path, monkeypatch):
 def test_a_batch_whose_pictures_all_break_is_made_of_a_later_one(broken):
     """The broken picture is told once, in its turn; every step has rows."""
     examples, path = broken
-    damaged = [streamed(filed(examples), batch=1)[step, 0.0] for step in range(8)]
+    damaged = [streamed(filed(examples), batch=1).step(step, 0.0) for step in range(8)]
     path.write_bytes(layouts.png(5))
-    mended = [streamed(filed(examples), batch=1)[step, 0.0] for step in range(9)]
+    mended = [streamed(filed(examples), batch=1).step(step, 0.0) for step in range(9)]
     (lost,) = (i for i in range(8) if "train.csv:7" in mended[i].origins[0])
     assert [len(batch.skipped) for batch in damaged] == [int(i == lost) for i in range(8)]
     assert "train.csv:7: " in damaged[lost].skipped[0]
@@ -668,12 +686,14 @@ def test_an_error_comes_whole_and_in_its_turn(broken, workers, monkeypatch):
     monkeypatch.setattr(stream, "LATER", 0)
     examples, _ = broken
     whole = [e for e in examples if e.origin.row != 7]
-    intact = [streamed(filed(whole), batch=1)[step, 0.0].origins for step in range(4)]
+    intact = [streamed(filed(whole), batch=1).step(step, 0.0).origins for step in range(4)]
     lost = next(e for e in whole if str(e.origin) == intact[2][0])
     Path(str(lost.images[0])).unlink()
     found = []
     with pytest.raises(DataError, match="none of the 1 pictures") as error:
-        for batch in loader(streamed(filed(whole), batch=1), steps(total=4), workers=workers):
+        made = streamed(filed(whole), batch=1)
+        steps = made.steps(total=4, progress=lambda step: 0.0)
+        for _, batch in loader(made, steps, workers=workers):
             found.append(batch.origins)
     assert found == intact[:2]
     assert type(error.value) is DataError and error.value.fix
@@ -687,6 +707,6 @@ def test_augmentation_is_new_each_epoch_and_leaves_the_kept_picture_alone():
     rows = filed([example()], flip=True, shift=3)
     made = [rows.row(index, None).pictures for index in range(8)]
     assert len({each.tobytes() for each in made}) > 4
-    assert (rows.pictures(rows.examples[0])[0] == tiny.picture(0)).all()
+    assert (rows.tiles(rows.examples[0], rows.look(rows.examples[0]))[0] == tiny.picture(0)).all()
     for index, before in enumerate(made):
         assert (rows.row(index, None).pictures == before).all()

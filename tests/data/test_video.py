@@ -15,6 +15,7 @@ from PIL import Image
 
 from seesay.data import images, tape, video
 from seesay.data.check import check
+from seesay.data.fit import Fit
 from seesay.data.sources import read
 from seesay.errors import DataError, PictureError
 from seesay.footage import VideoConfig
@@ -245,7 +246,8 @@ def test_a_column_holds_videos_pictures_and_folders_of_frames(data):
     assert times_of(frames) == [0.25, 1.0, 1.75, 2.5]
     assert [frame.source.name for frame in frames.images] == ["1.png", "4.png", "7.png", "10.png"]
     full = films.whole(data / "film.mp4")
-    made = images.several([*film.images, *still.images, *frames.images], size=(48, 64))
+    fit = Fit(size=(48, 64), picture_tokens=1, row_tokens=64)
+    made = np.concatenate(fit.pixels([*film.images, *still.images, *frames.images]))
     assert all((made[i] == at(full, film.images[i].time)).all() for i in range(4))
     assert (made[5] == films.picture(1)).all() and made.shape == (9, 48, 64, 3)
 

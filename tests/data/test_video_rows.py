@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from data import films
 
 from seesay import config, scenes
 from seesay.data import video
@@ -15,7 +14,7 @@ from seesay.data.rows import FileRows, SceneRows
 from seesay.data.sources import read
 from seesay.data.stream import Stream
 from seesay.data.text import learn
-from seesay.errors import DataError, RecipeError
+from seesay.errors import DataError, LengthError, RecipeError
 from seesay.footage import VideoConfig
 from seesay.records import Clip, Example, Frame, Origin, Turn
 from seesay.scenes.export import export
@@ -37,7 +36,11 @@ def batch(examples, fit=FIT):
     rows = FileRows(examples, text=TEXT, fit=fit, seed=0)
     data = config.DataConfig(row_tokens=fit.row_tokens)
     stream = Stream([rows], config=data, text=TEXT, fit=fit, batch=len(rows.rows))
-    return stream[0, 0.0]
+    return stream.step(0, 0.0)
+
+
+def pixels(images) -> np.ndarray:
+    return np.concatenate(FIT.pixels(images))
 
 
 def of_origin(made, number: int) -> int:
@@ -87,9 +90,29 @@ def test_a_video_inside_a_conversation(pool):
 
 
 def test_tiles_have_the_times_of_their_frames():
-    fit = replace(FIT, tiles=(1, 2))
+    fit = replace(FIT, tiles=(1, 2), cut_frames=True)
     made = batch([example(film(1, 2))], fit)
     assert made.times_N is not None and made.times_N.tolist() == [0, 0, 0, 0.25, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("tiles", [(1, 2), "best"])
+def test_frames_are_one_tile_beside_pictures_of_several(tiles):
+    fit = replace(FIT, tiles=tiles, max_tiles=2)
+    wide = tiny.picture(9, (32, 16))
+    made = batch([example((*film(1, 2, 3), wide))], fit)
+    assert made.times_N is not None and made.times_N.tolist() == [0.0, 0.25, 0.5, 0.0, 0.0, 0.0]
+    assert (made.tokens_BT == TEXT.picture).sum() == 6 * 4
+    alone = batch([example((wide,))], fit)
+    assert torch.equal(made.pictures_NCHW[3:], alone.pictures_NCHW)
+    assert torch.equal(made.pictures_NCHW[:3], batch([example(film(1, 2, 3))]).pictures_NCHW)
+
+
+def test_a_budget_is_kept_by_what_can_be_made_smaller():
+    fit = replace(FIT, tiles="best", max_tiles=2, sequence_budget=16)
+    made = batch([example((*film(1, 2, 3), tiny.picture(9, (32, 16))))], fit)
+    assert len(made.pictures_NCHW) == 4
+    with pytest.raises(LengthError, match="5 pictures take 20 tokens at the least"):
+        batch([example((*film(1, 2, 3, 4), tiny.picture(9)))], fit)
 
 
 def test_videos_that_do_not_fit_a_row_are_refused():
@@ -98,6 +121,8 @@ def test_videos_that_do_not_fit_a_row_are_refused():
 
 
 def test_files_are_decoded_once_a_row(tmp_path, monkeypatch):
+    from data import films
+
     path = films.film(tmp_path / "film.mkv")
     frames, opened = video.sample(path, VideoConfig(frames=5), name="film"), []
     plain = video.tape.pictures
@@ -152,7 +177,7 @@ def test_films_of_a_folder_are_those_that_were_drawn(tmp_path):
         assert one.labels["kind"] == other.labels["kind"] and one.task == other.task
         times = [[p.time for p in e.images if isinstance(p, Frame)] for e in (one, other)]
         assert times[0] == times[1] and len(times[0]) == 8
-        assert (FIT.frames(one.images) == FIT.frames(other.images)).all()
+        assert (pixels(one.images) == pixels(other.images)).all()
     made = [batch([e], replace(FIT, row_tokens=400)) for e in (found.examples[1], drawn[1])]
     for name in ("tokens_BT", "pictures_NCHW", "times_N"):
         assert torch.equal(getattr(made[0], name), getattr(made[1], name))

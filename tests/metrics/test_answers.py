@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seesay.errors import DataError
-from seesay.metrics.answers import exact_match, normalise
+from seesay.metrics.answers import agreement, exact_match, normalise
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,23 @@ def test_exact_match():
     assert exact_match(["Two.", "red"], ["2", "blue"]).tolist() == [True, False]
     with pytest.raises(DataError, match="1 answers against 2"):
         exact_match(["a"], ["a", "b"])
+
+
+def left_one_out(said: str, cast: list[str]) -> float:
+    """VQA's accuracy as its evaluation computes it."""
+    others = [cast[:i] + cast[i + 1 :] for i in range(len(cast))]
+    return sum(min(1.0, rest.count(said) / 3) for rest in others) / len(others)
+
+
+@given(st.lists(st.sampled_from(["red", "blue", "green"]), min_size=1, max_size=12))
+def test_agreement_is_that_of_vqas_evaluation(cast):
+    for said in ("red", "black"):
+        assert agreement([said], [cast]).tolist() == pytest.approx([left_one_out(said, cast)])
+
+
+def test_agreement_of_ten():
+    votes = ["2"] * 6 + ["three"] * 2 + ["4", "5"]
+    said = ["two.", "3", "4", "6"]
+    assert agreement(said, [votes] * 4).tolist() == pytest.approx([1, 0.6, 0.3, 0])
+    with pytest.raises(DataError, match="1 answers against 2"):
+        agreement(["a"], [votes] * 2)

@@ -75,7 +75,7 @@ def test_training_and_asking_look_at_the_same_place(kind):
     asked, picture = ("what colour is it ?", "two ?"), tiny.picture(2)
     fit = predictor.fit
     documents = [
-        fit.shown(tiny.document(WORDS, question, "red"), 1, picture_token=WORDS.picture)
+        fit.shown(tiny.document(WORDS, question, "red"), fit.each, picture_token=WORDS.picture)
         for question in asked
     ]
     boxes = tuple(np.full(4, 0.5, np.float32) for _ in asked)

@@ -72,21 +72,27 @@ def able(what: str) -> list[str]:
     return [kind for kind in KINDS if what in built(kind).can]
 
 
-def batch_of(kind: str, *several: Row) -> Batch:
+def batch_of(kind: str, *several: Row, room: int | None = None) -> Batch:
     fit = tiny.fit(settings(kind))
     rows = [
         replace(
             row,
             instructed=fit.instructed,
             documents=tuple(
-                fit.shown(each, len(row.pictures), picture_token=WORDS.picture)
+                fit.shown(
+                    each, len(row.pictures) * fit.each, picture_token=WORDS.picture
+                )
                 for each in row.documents
             ),
         )
         for row in several
     ]
     return collate(
-        rows, picture_token=WORDS.picture, picture_tokens=fit.picture_tokens, pad=WORDS.pad
+        rows,
+        picture_token=WORDS.picture,
+        picture_tokens=fit.picture_tokens,
+        pad=WORDS.pad,
+        room=room,
     )
 
 
@@ -115,6 +121,22 @@ def test_documents_and_rows_are_as_if_alone(kind):
         own = together[0, packed.documents_BT[0] == number]
         torch.testing.assert_close(own, alone, atol=1e-5, rtol=1e-4)
     assert together.std() > 0.01
+
+
+@pytest.mark.parametrize("kind", [kind for kind in able("caption") if built(kind).packs])
+def test_groups_that_share_a_row_are_as_if_alone(kind):
+    """Pictures with their documents, of one, two and no pictures, in one row."""
+    model = built(kind)
+    groups = row(0), row(1, 2, documents=ANSWERS[:1]), row(), row(3)
+    apart, packed = batch_of(kind, *groups), batch_of(kind, *groups, room=1000)
+    assert len(packed.tokens_BT) == 1 and len(apart.tokens_BT) == 4
+    alone, together = logits(model, apart), logits(model, packed)
+    for number in range(4):
+        documents_T = packed.documents_BT[0].where(packed.groups_BT[0] == number, -1)
+        same_T = apart.tokens_BT[number][: int((documents_T >= 0).sum())]
+        assert torch.equal(packed.tokens_BT[0][documents_T >= 0], same_T)
+        own, single = together[0, documents_T > 0], alone[number][apart.documents_BT[number] > 0]
+        torch.testing.assert_close(own, single, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", able("caption"))

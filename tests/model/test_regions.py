@@ -147,6 +147,22 @@ def test_regions_are_for_what_takes_no_grid(tmp_path):
 
     refused("family 'cross' with a connector of kind 'linear'", "model.family=cross")
     refused("kind 'pixel_shuffle' would", "model.connector.kind=pixel_shuffle")
-    refused("'pad' moves what is in a picture", "data.fit=pad")
+    refused("'crop' cuts off things", "data.fit=crop")
+    refused("pictures are cut into best tiles", "data.tiles=best", "data.max_tiles=2")
     labels = "model.patch_classes=[9, 8, 2, 3, 2]"
     refused("but drawn ones have \\(8, 8, 2, 3, 9\\)", labels, "train.patch_weight=1")
+
+
+@torch.no_grad()
+def test_boxes_are_looked_at_where_the_padded_picture_lies(model):
+    settings = recipe()
+    settings = replace(settings, data=replace(settings.data, fit="pad"))
+    predictor = predict.predictor(model, WORDS, recipe=settings)
+    looked = []
+    hook = model.vision.register_forward_pre_hook(
+        lambda _, args, how: looked.append(how["boxes"]), with_kwargs=True
+    )
+    wide = tiny.picture(0, (20, 40))
+    predictor.choose([predict.Prompt((wide,), ASKED, ((Box(0, 0, 20, 10),),))], [["red", "two"]])
+    hook.remove()
+    assert looked[0].tolist() == [[[0.0, 0.25, 0.5, 0.5]]]

@@ -8,6 +8,7 @@ import tiny
 import torch
 
 from seesay import config, predict
+from seesay.data import clips
 from seesay.data.collate import Row, collate
 from seesay.errors import RecipeError
 from seesay.model import families, generate
@@ -46,15 +47,14 @@ def batch_of(recipe: config.Recipe, *rows):
     fit = replace(tiny.fit(recipe), pool=recipe.model.time.pool)
     made = []
     for pictures, documents in rows:
-        shown, _ = fit.pooled(pictures, ())
+        shown, _ = clips.pooled(pictures, (), pool=fit.pool)
+        marks = fit.each * len(shown)
         several = [
-            fit.shown(tiny.document(WORDS, *each), len(shown), picture_token=WORDS.picture)
+            fit.shown(tiny.document(WORDS, *each), marks, picture_token=WORDS.picture)
             for each in documents
         ]
-        timing = fit.timing(shown)
-        made.append(
-            Row(fit.frames(shown), tuple(several), instructed=fit.instructed, timing=timing)
-        )
+        pixels, timing = np.concatenate(fit.pixels(shown)), clips.timing(shown, fit.plans(shown))
+        made.append(Row(pixels, tuple(several), instructed=fit.instructed, timing=timing))
     return collate(
         made, picture_token=WORDS.picture, picture_tokens=fit.picture_tokens, pad=WORDS.pad
     )
@@ -184,8 +184,10 @@ def test_a_checkpoint_keeps_what_was_learned_of_time(tmp_path):
 
 def test_what_does_not_go_together_is_refused():
     plain = config.as_table(settings("smolvlm", pool=2))
-    with pytest.raises(RecipeError, match="frames are cut into tiles"):
-        config.recipe({**plain, "data": {**plain["data"], "tiles": 2}})
+    cut = {**plain["data"], "tiles": 2, "video": {"tiles": True}}
+    with pytest.raises(RecipeError, match="model.time.pool is 2: data.video.tiles cuts frames"):
+        config.recipe({**plain, "data": cut})
+    config.recipe({**plain, "data": {**plain["data"], "tiles": 2}})
     vision = {**plain["model"]["vision"], "kind": "regions"}
     connector = {"kind": "linear"}
     regions = {**plain["model"], "family": "single", "vision": vision, "connector": connector}

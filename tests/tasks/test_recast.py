@@ -30,7 +30,7 @@ def test_what_fits_and_what_is_left_out():
 def test_what_does_not_fit():
     with pytest.raises(DataError, match="1 of vqa.* cannot be asked|1 of vqa.* can be asked") as e:
         recast(OPEN, "retrieve")
-    assert "none of the examples" in str(e.value) and "--columns caption=NAME" in str(e.value)
+    assert "none of the examples" in str(e.value) and "--map caption=NAME" in str(e.value)
     with pytest.raises(DataError, match="asked as 'classify'"):
         recast(OPEN, "classify")
     with pytest.raises(DataError, match="allowed, none, safe"):

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ def test_parse():
     assert vqa.parse("10:30") == "10:30"
     assert vqa.parse("") == vqa.parse(" \n") == ""
     assert caption.parse(" a dog\n on grass ") == "a dog on grass"
+
+
+def test_votes_are_scored_beside_the_truth():
+    votes = ("two",) * 6 + ("three",) * 2 + ("four",) * 2
+    voted, few = replace(example("two"), votes=votes), replace(example("two"), votes=("two", "2"))
+    scores = vqa.score(["3", "two", "3"], [voted, example("two"), few])
+    assert scores["answers"].rows[:, 0].tolist() == [0, 1, 0]
+    assert scores["answers_soft"].rows[:, 0].tolist() == pytest.approx([0.6, 1, 0])
+    assert list(vqa.score(["two"], [few])) == ["answers"]
 
 
 def test_vqa_and_classify():

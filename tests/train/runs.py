@@ -137,6 +137,8 @@ def state(out: Path) -> dict[str, torch.Tensor]:
     held = checkpoint.open_tensors(last / "resume" / "state.safetensors")
     stored = json.loads((last / "resume" / "state.json").read_text())
     del stored["clock"]["seconds"]
+    row, since, weights, counts = stored["clock"].pop("place")
+    stored["clock"]["place"] = [row, since, *weights, *counts]
     numbers = {f"clock.{k}": torch.tensor(v) for k, v in stored["clock"].items()}
     numbers["average"] = torch.tensor(stored["average_count"])
     return {f"model.{k}": v for k, v in saved.items()} | held | numbers | logged(out)

@@ -12,6 +12,7 @@ from train import runs
 
 from seesay import config
 from seesay.config import SourceConfig
+from seesay.data import sources, store
 from seesay.errors import DataError, RecipeError
 from seesay.model import checkpoint
 from seesay.records import Example, Origin, Turn
@@ -105,14 +106,14 @@ def test_pictures_in_memory_are_told_apart_by_what_they_are():
 
 def test_some_of_a_sorted_set_are_of_all_of_it():
     sorted_by_class = [Example((), (), Origin("table", row)) for row in range(1000)]
-    drawn = auto.some(sorted_by_class, 100, seed=0)
+    drawn = store.some(sorted_by_class, 100, seed=0)
     rows = [example.origin.row for example in drawn]
     assert len(set(rows)) == 100 and rows == sorted(rows)
     assert sum(row >= 500 for row in rows) == pytest.approx(50, abs=20)
-    assert auto.some(sorted_by_class, 100, seed=0) == drawn
-    assert auto.some(sorted_by_class, 100, seed=1) != drawn
+    assert store.some(sorted_by_class, 100, seed=0) == drawn
+    assert store.some(sorted_by_class, 100, seed=1) != drawn
     for count in (None, 1000, 2000):
-        assert auto.some(sorted_by_class, count, seed=0) is sorted_by_class
+        assert store.some(sorted_by_class, count, seed=0) is sorted_by_class
 
 
 def test_of_drawn_pictures_the_split_dev_is_measured_on(monkeypatch):
@@ -249,9 +250,33 @@ def test_precision_and_kernels_are_the_recipes(tmp_path, folder, wish, kind):
 
 
 def test_sources_are_read_where_they_are_not_given(folder):
-    read = setup.read(runs.recipe(folder).data)
+    read = setup.read(runs.recipe(folder))
     assert [len(examples) for examples in read] == [37]
-    assert setup.read(runs.recipe().data) == [[]]
+    assert setup.read(runs.recipe()) == [[]]
+
+
+def test_a_source_gives_no_more_than_its_limit(folder):
+    plan = runs.recipe(data={"sources": [{"path": str(folder), "limit": 3}, {"path": str(folder)}]})
+    few, all_of_them = setup.read(plan)
+    assert len(few) == 3 < len(all_of_them) and all(e in all_of_them for e in few)
+    assert setup.read(plan)[0] == few
+    with pytest.raises(RecipeError, match="limit is 3: scenes are drawn without end"):
+        runs.recipe(data={"sources": [{"path": "scenes", "limit": 3}]})
+
+
+@pytest.mark.parametrize("temperature, shares", [(1.0, (1, 4)), (2.0, (1, 2)), (1e9, (1, 1))])
+def test_temperature_weighs_sources_by_their_sizes(tmp_path, folder, temperature, shares):
+    few = sources.read(folder).examples[:2]
+    more = sources.read(folder).examples[:8]
+    data = {"temperature": temperature, "sources": [{"path": "a"}, {"path": "b", "weight": 1.0}]}
+    made = setup.prepare(runs.recipe(data=data), out=tmp_path, examples=[few, more], device="cpu")
+    one, other = made.stream.mixture(0.0)
+    assert other / one == pytest.approx(shares[1] / shares[0])
+
+
+def test_scenes_have_no_size_to_weigh_them_by():
+    with pytest.raises(RecipeError, match="temperature .* scenes have none"):
+        runs.recipe(data={"temperature": 2.0})
 
 
 # The card.

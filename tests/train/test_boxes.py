@@ -1,6 +1,7 @@
 """Boxes by regression: asked for where they are known, learned, kept, and nothing else moved."""
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def drawn(tmp_path, *, model=None, source=GROUND, **train):
     table = runs.table("scenes", data=HERE, model={**MODEL, **(model or {})}, **train)
     table["data"]["sources"] = [source]
     run = runs.prepare(tmp_path, config.recipe(table))
-    return run, run.stream[0, 0.0]
+    return run, run.stream.step(0, 0.0)
 
 
 @torch.no_grad()
@@ -95,7 +96,7 @@ def test_chunks_of_which_some_have_no_box_learn_the_same_words(tmp_path, folder)
     table = runs.table(folder, data=HERE, model=MODEL, box_weight=1.0, batch=4, chunk=1)
     table["data"]["sources"] = [{"path": str(folder)}, GROUND]
     run = runs.prepare(tmp_path, config.recipe(table))
-    batch = run.stream[0, 0.0].to(run.device)
+    batch = run.stream.step(0, 0.0).to(run.device)
     several = chunks.split(batch, 1, owners=Step(run, batch, run.model).owners)
     assert {asks("boxes", chunk.batch) for chunk in several} == {True, False}
     loss_of(run, replace(batch, boxes_BT4=None), run.model).backward()
@@ -125,11 +126,32 @@ def test_boxes_that_nothing_gives_are_an_error(tmp_path, folder, source, train, 
     assert error.value.where == "train.box_weight"
 
 
-@pytest.mark.parametrize("fit", ["pad", "crop"])
-def test_boxes_that_would_stay_where_they_were_are_an_error(tmp_path, fit):
-    plan = runs.recipe("scenes", data={**HERE, "fit": fit}, model=MODEL, box_weight=1.0)
-    with pytest.raises(RecipeError, match=f"'{fit}' moves what is in a picture"):
-        runs.prepare(tmp_path, plan)
+def test_boxes_of_drawn_pictures_are_where_the_pictures_lie(tmp_path):
+    """On an oblong canvas, a padded picture is a part of what is shown, and so are its boxes."""
+    data = {**HERE, "fit": "pad", "row_tokens": 120}
+    model = {**MODEL, "vision": {**MODEL["vision"], "image_size": [16, 32]},
+             "text": {**MODEL["text"], "context": 120}}  # fmt: skip
+    source = {**GROUND, "kinds": {"ground": 1.0}}
+    found = []
+    for fit in ("stretch", "pad"):
+        table = runs.table("scenes", data={**data, "fit": fit}, model=model, box_weight=1.0)
+        table["data"]["sources"] = [source]
+        run = runs.prepare(tmp_path / fit, config.recipe(table))
+        batch = run.stream.step(0, 0.0)
+        assert batch.boxes_BT4 is not None
+        known = batch.boxes_BT4[~batch.boxes_BT4.isnan().any(dim=2)]
+        words = [run.text.decode(row[row != run.text.picture].tolist()) for row in batch.tokens_BT]
+        said = [tuple(map(int, each)) for text in words
+                for each in re.findall(r"\((\d+),(\d+)\),\((\d+),(\d+)\)", text)]  # fmt: skip
+        found.append((known, said))
+    (whole, _), (padded, said) = found
+    x, y, wide, high = whole.unbind(dim=1)
+    torch.testing.assert_close(padded, torch.stack((0.25 + x / 2, y, wide / 2, high), dim=1))
+    assert len(said) > 1
+    for left, _, right, _ in said:
+        assert 249 <= left < right <= 751
+        middle = (left + right) / 2000
+        assert (padded[:, 0] - middle).abs().min() < 0.02
 
 
 def test_boxes_are_weighed_by_a_head(tmp_path):
@@ -137,7 +159,7 @@ def test_boxes_are_weighed_by_a_head(tmp_path):
         runs.recipe(model={**MODEL, "box_head": False}, box_weight=1.0)
     # All kinds but one are asked where none is named: some have boxes.
     run, _ = drawn(tmp_path, source=runs.SCENES, box_weight=1.0)
-    assert any(asks("boxes", run.stream[step, 0.0]) for step in range(20))
+    assert any(asks("boxes", run.stream.step(step, 0.0)) for step in range(20))
 
 
 def test_given_examples_with_boxes_of_their_own_are_enough(tmp_path):
@@ -146,7 +168,7 @@ def test_given_examples_with_boxes_of_their_own_are_enough(tmp_path):
     example = Example((pixels,), turns, Origin("a.csv", 1), boxes=(Box(0, 0, 8, 8),))
     settings = runs.recipe("a.csv", data=HERE, model=MODEL, box_weight=1.0)
     run = setup.prepare(settings, out=tmp_path, examples=[[example]], device="cpu")
-    batch = run.stream[0, 0.0]
+    batch = run.stream.step(0, 0.0)
     assert batch.boxes_BT4 is not None and (~batch.boxes_BT4.isnan()).any()
 
 

@@ -7,7 +7,6 @@ import torch
 from train import runs
 
 from seesay import objectives
-from seesay.data.order import Steps
 from seesay.train import chunks, contrast, history, losses
 from seesay.train.contrast import Vectors
 from seesay.train.losses import Share
@@ -27,8 +26,7 @@ def prepared(out, source, model=PLAIN, *, rows=11, **settings):
         for parameter in run.model.parameters():
             if parameter.ndim > 1:
                 parameter.add_(torch.randn_like(parameter) * 0.2)
-    (key,) = Steps(start=0, total=1, progress=lambda step: 1.0)
-    return run, run.stream[key]
+    return run, run.stream.step(0, 1.0)
 
 
 def gradients(model) -> dict[str, torch.Tensor]:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from train import runs
 
-from seesay.data.order import Steps
 from seesay.errors import CheckpointError, RecipeError, TrainingError
 from seesay.model import checkpoint
 from seesay.train import history, loop, optim, state
@@ -55,7 +54,7 @@ def test_accumulated_batches_give_the_gradient_of_one_big_batch(tmp_path, folder
 
 def first_batches(out, plan, count):
     stream = runs.prepare(out, plan).stream
-    return [stream[key] for key in Steps(start=0, total=count, progress=lambda step: 0.0)]
+    return [stream.step(number, 0.0) for number in range(count)]
 
 
 @torch.no_grad()
@@ -217,9 +216,9 @@ def test_stages_follow_each_other_as_training_goes(tmp_path):
     keys, plain = [], run.stream.stage
     run.stream.stage = lambda progress: keys.append(progress) or plain(progress)
     list(Loop(run, None, resume=None).batches())
-    # Both batches of a step are of one stage.
-    assert keys == [step / 8 for step in range(8) for _ in "ab"]
-    until = [stage.until if (stage := plain(key)) else None for key in keys[::2]]
+    # Both batches of a step are of one stage, and so are the weights that they are drawn by.
+    assert keys[1:] == [step / 8 for step in range(8) for _ in "abcd"]
+    until = [stage.until if (stage := plain(key)) else None for key in keys[1::4]]
     assert until == [0.25, 0.25, 0.75, 0.75, 0.75, 0.75, None, None]
 
 

@@ -40,7 +40,7 @@ def prepared(tmp_path, family: str, *, objectives: dict[str, float], source=CLAI
     )  # fmt: skip
     table["data"]["sources"] = [source]
     run = runs.prepare(tmp_path, config.recipe(table))
-    batch = run.stream[0, 0.0]
+    batch = run.stream.step(0, 0.0)
     # Fresh blocks do nothing, and a fresh Flamingo is blind.
     with torch.no_grad():
         for parameter in run.model.parameters():

@@ -7,7 +7,6 @@ import torch
 from train import runs
 
 from seesay.data.collate import ROUND
-from seesay.data.order import Steps
 from seesay.train import history, preflight
 from seesay.train.losses import Step, loss_of
 
@@ -17,8 +16,7 @@ RATES = {"learning_rate": 0.02, "adamw_learning_rate": 0.01}
 
 def prepared(out, source, **settings):
     run = runs.prepare(out, runs.recipe(source, data=HERE, **{**RATES, **settings}))
-    (key,) = Steps(start=0, total=1, progress=lambda step: 0.0)
-    return run, run.stream[key]
+    return run, run.stream.step(0, 0.0)
 
 
 @pytest.mark.parametrize("source", ["folder", "scenes"])
@@ -91,7 +89,9 @@ def test_a_steps_arithmetic_is_counted(tmp_path, folder):
 
 
 def test_rows_keeps_the_first_with_their_pictures(tmp_path, folder):
-    run, batch = prepared(tmp_path, folder, batch=8)
+    plan = runs.recipe(folder, data={**HERE, "pack": False}, **{**RATES, "batch": 8})
+    run = runs.prepare(tmp_path, plan)
+    batch = run.stream.step(0, 0.0)
     few = preflight.rows(batch, 3, owners=Step(run, batch, run.model).owners)
     width = few.tokens_BT.shape[1]
     assert few.tokens_BT.shape[0] == len(few.pictures_NCHW) == len(few.origins) == 3

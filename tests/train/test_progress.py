@@ -152,7 +152,7 @@ def test_the_meters_rates(tmp_path, folder, monkeypatch):
     run.facts |= {"peak_flops": 1000.0, "flops_per_position": 2.0, "flops_per_picture": 50.0}
     now = [100.0]
     meter = Meter(run, lambda: now[0])
-    batch = run.stream[0, 0.0]
+    batch = run.stream.step(0, 0.0)
     for loss in (3.0, 1.0):
         meter.count(batch)
         meter.add(torch.tensor(loss), torch.tensor(0.5), 0.25)

@@ -26,7 +26,7 @@ def test_a_model_of_regions_learns(tmp_path):
     predictor = predict.load(tmp_path, device="cpu")
     # By what is in the boxes: those of the next picture are of less use.
     run = runs.prepare(tmp_path / "again", plan)
-    batch = run.stream[40, 1.0]
+    batch = run.stream.step(40, 1.0)
     assert batch.boxes_NR4 is not None
     other = replace(batch, boxes_NR4=batch.boxes_NR4.roll(1, dims=0))
     with torch.no_grad():

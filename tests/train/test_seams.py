@@ -52,9 +52,7 @@ def test_several_vectors_a_picture_in_chunks_are_those_of_the_whole(tmp_path, fo
         losses.loss_of(run, batch, run.model)
         run.teacher.follow(run.model)
         if not alike:
-            run.teacher.kept = run.teacher.kept._replace(
-                pictures=run.teacher.kept.pictures[:, :3]
-            )
+            run.teacher.kept = run.teacher.kept._replace(pictures=run.teacher.kept.pictures[:, :3])
     run.model.train()
     share, found, facts = Share(0.3, 0.7), {}, {}
     whole = losses.loss_of(run, batch, run.model, facts, share)
@@ -94,9 +92,7 @@ def test_a_teacher_of_one_vector_a_picture_teaches_several(tmp_path, folder):
 
 @pytest.mark.parametrize("model", [QUERIES, INSTRUCTED], ids=["queries", "instructed"])
 def test_captions_in_chunks_are_those_of_the_whole_and_no_mask_leaks(tmp_path, model):
-    run, batch = prepared(
-        tmp_path, "scenes", model, rows=5, chunk=2, objectives={"caption": 1.0}
-    )
+    run, batch = prepared(tmp_path, "scenes", model, rows=5, chunk=2, objectives={"caption": 1.0})
     counts = batch.documents_BT.amax(dim=1)
     assert len(counts.unique()) > 1
     run.model.train()
@@ -120,7 +116,7 @@ def test_leaks_are_looked_for_among_words_where_there_are_more_queries(tmp_path)
             "text": {**INSTRUCTED["text"], "context": 256}}  # fmt: skip
     settings = runs.recipe("scenes", model=wide, data={"workers": 0, "row_tokens": 256}, batch=2)
     run = runs.prepare(tmp_path, settings)
-    batch = run.stream[0, 0.0]
+    batch = run.stream.step(0, 0.0)
     lengths = (batch.documents_BT == 1).sum(dim=1) - 30
     assert (lengths > 0).all() and (lengths < 30).all()
     assert leaks(run, run.model, batch) == []
@@ -129,7 +125,7 @@ def test_leaks_are_looked_for_among_words_where_there_are_more_queries(tmp_path)
 def test_documents_begin_with_all_tiles_of_their_pictures(tmp_path):
     settings = runs.recipe("scenes", model=INSTRUCTED, data={"workers": 0, "tiles": 2}, batch=2)
     run = runs.prepare(tmp_path, settings)
-    batch = run.stream[0, 0.0]
+    batch = run.stream.step(0, 0.0)
     assert len(batch.pictures_NCHW) == 2 * 5
     marks = batch.tokens_BT == run.text.picture
     for row in range(2):
@@ -144,7 +140,7 @@ def test_words_without_pictures_are_told_too(tmp_path):
     table = runs.table("scenes", model=INSTRUCTED, data={"workers": 0}, batch=2)
     table["data"]["sources"] = [source]
     run = runs.prepare(tmp_path, runs.config.recipe(table))
-    batch = run.stream[0, 0.0]
+    batch = run.stream.step(0, 0.0)
     assert not len(batch.pictures_NCHW)
     assert torch.isfinite(losses.loss_of(run, batch, run.model))
 
@@ -162,9 +158,7 @@ def test_a_class_token_is_left_out_wherever_queries_look(tmp_path):
 
 
 def test_regions_in_tiles_are_refused(tmp_path):
-    settings = runs.recipe(
-        "scenes", model=REGIONS, data={"tiles": 2}, objectives={"fill": 1.0}
-    )
+    settings = runs.recipe("scenes", model=REGIONS, data={"tiles": 2}, objectives={"fill": 1.0})
     with pytest.raises(RecipeError, match="regions are of the whole"):
         runs.prepare(tmp_path, settings)
 

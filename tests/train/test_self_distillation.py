@@ -220,5 +220,5 @@ def test_its_vision_side_begins_another_recipe(tmp_path, folder, family):
 def test_each_picture_of_a_file_source_is_a_row(tmp_path, folder):
     run = runs.prepare(tmp_path, plan(folder))
     assert len(run.stream.sources[0].rows) == 37
-    batch = run.stream[(0, 0.0)]
+    batch = run.stream.step(0, 0.0)
     assert len(batch.pictures_NCHW) == 4 and (batch.documents_BT <= 0).all()

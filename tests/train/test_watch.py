@@ -196,4 +196,4 @@ def test_a_fresh_model_is_looked_at_too(tmp_path, folder, monkeypatch):
     """Its blocks do nothing yet, and would hide it."""
     monkeypatch.setattr(transformer, "visible", whole(rows.visible, by="later"))
     run = runs.prepare(tmp_path, runs.recipe(folder, data=HERE))
-    assert leaks(run, run.model, run.stream[0, 0.0])
+    assert leaks(run, run.model, run.stream.step(0, 0.0))

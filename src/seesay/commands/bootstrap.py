@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import count_pictures, pairs, print_json
+from seesay.commands.options import Columns, count_pictures, mapped, print_json
 
 
 def bootstrap(
@@ -23,7 +23,7 @@ def bootstrap(
     samples: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     temperature: Annotated[float, Parameter(validator=Number(gte=0))] = 1.0,
     top_p: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.9,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     limit_broken: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.05,
     seed: int = 0,
@@ -45,7 +45,7 @@ def bootstrap(
         samples: New captions of each picture.
         temperature: Above 0, new captions are drawn; 0 says the likeliest.
         top_p: Drawn only from the likeliest words that make up this probability.
-        columns: Which column is which, as role=name, where names do not say. Repeat for each.
+        columns: Which column is which, where names do not say: --map image=file caption=text.
         limit: Only this many captions, drawn by --seed.
         limit_broken: Share of the rows, and of their pictures, that may be broken: they are left
             out and named.
@@ -64,7 +64,7 @@ def bootstrap(
         says = predict.load(captioner or run, precision="auto", decoding=drawing)
     examples = measure.examples(
         data,
-        columns=pairs(columns, option="--columns"),
+        columns=mapped(columns),
         limit=limit,
         limit_broken=limit_broken,
         seed=seed,

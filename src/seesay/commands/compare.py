@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import console, pairs, print_json, say, silent
+from seesay.commands.options import Columns, console, mapped, pairs, print_json, say, silent
 from seesay.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def compare(
     out: Path = Path("runs/compare"),
     data: str | None = None,
     dev: str | None = None,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     split: Split = "dev",
     count: Annotated[int | None, Whole] = None,
@@ -52,7 +52,7 @@ def compare(
         out: The folder of all runs, and of compare.html and compare.json.
         data: Train all on this instead of on each recipe's own sources; needs --dev.
         dev: Measure all on this, instead of on drawn pictures.
-        columns: Which column is which in --data and --dev, as role=name. Repeat for each.
+        columns: Which column is which in --data and --dev: --map image=file answer=label.
         set_: Override one value of all recipes, as a.b=c. Repeat for each.
         split: Which drawn pictures to measure on, none of them trained on; combinations has pairs
             of colour and shape that training never shows.
@@ -143,7 +143,7 @@ def _read(dev: str, columns: list[str] | None, limit: int | None, *, quiet: bool
     from seesay.commands import measure
     from seesay.compare import Yardstick
 
-    named = pairs(columns, option="--columns")
+    named = mapped(columns)
     found = measure.examples(
         dev, columns=named, limit=limit, limit_broken=0.05, seed=0, quiet=quiet
     )

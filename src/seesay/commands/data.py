@@ -3,14 +3,14 @@
 import sys
 from pathlib import Path
 
-from seesay.commands.options import console, count_pictures, pairs, print_json
+from seesay.commands.options import Columns, console, count_pictures, mapped, print_json, say
 
 
 def check(
     source: str,
     /,
     *,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     task: str | None = None,
     root: Path | None = None,
     sheet: Path | None = None,
@@ -20,10 +20,11 @@ def check(
 
     Args:
         source: A folder of pictures (with .txt beside them, or one folder a class), a CSV, TSV,
-            JSON, JSONL or Parquet file, or tar shards ('train-*.tar').
-        columns: Which column is which, as role=name, where names do not say: --columns image=file
-            --columns question=text. Repeat for each.
-        task: Read the rows for this task: caption, vqa, classify or dialogue.
+            JSON, JSONL or Parquet file, annotations (COCO, RefCOCO, VQA, GQA, NLVR), a folder that
+            `datasets` saved, tar shards ('train-*.tar'); or an address: 'https://…/{000..009}.tar',
+            hf://datasets/owner/name.
+        columns: Which column is which, where names do not say: --map image=file question=text.
+        task: Read the rows for this task: caption, vqa, ground, classify or dialogue.
         root: Where pictures are named from; by default the folder of the file.
         sheet: Also write a contact sheet of pictures and their text to this PNG file.
         json: Print the report as one JSON object.
@@ -32,10 +33,11 @@ def check(
 
     report = examine(
         source,
-        columns=pairs(columns, option="--columns") or None,
+        columns=mapped(columns) or None,
         task=task,
         root=root,
         sheet=sheet,
+        say=say,
         seen=_progress if sys.stderr.isatty() else _silent,
     )
     if json:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import pairs
+from seesay.commands.options import Columns, mapped
 
 # As `TASKS` has them; a test holds it. `seesay --help` must not wait for what that imports.
 Task = Literal["caption", "vqa", "dialogue", "match", "classify", "retrieve", "moderate", "ground"]
@@ -19,9 +19,10 @@ def evaluate(
     *,
     data: str,
     task: Task | None = None,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     limit_broken: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.05,
+    boxes: Literal["thousandths", "pixels"] = "thousandths",
     templates: list[str] | None = None,
     dev: str | None = None,
     shots: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
@@ -43,10 +44,11 @@ def evaluate(
         task: Ask the data's examples as this task: retrieve, of captions, finds each picture's
             among all and the other way round; moderate, of classes, flags all but the allowed one.
             Those that do not fit it are left out.
-        columns: Which column is which, as role=name, where names do not say. Repeat for each.
+        columns: Which column is which, where names do not say: --map image=file answer=label.
         limit: Only this many examples, drawn by --seed.
         limit_broken: Share of the rows, and of the examples' pictures, that may be broken: they are
             left out and named.
+        boxes: What the data's texts say boxes in: thousandths of a picture's sides, or its pixels.
         templates: Tell classes by embedding them in this sentence, with {} for the class, or in
             each line of this file. Repeat for each; their vectors are averaged.
         dev: Other labelled data in the same layout (or `scenes`), to learn from without training:
@@ -79,8 +81,9 @@ def evaluate(
         resolution=resolution,
         trained=measure.recipe_of(run).data,
         task=task,
-        columns=pairs(columns, option="--columns"),
+        columns=mapped(columns),
         limit_broken=limit_broken,
+        boxes=boxes,
         seed=seed,
         quiet=quiet,
     )

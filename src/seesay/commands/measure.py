@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seesay import config, predict, writing
 from seesay import evaluate as evaluation
@@ -116,14 +116,16 @@ def examples(
     split: str = "test",
     shots: int | None = None,
     resolution: int = config.DRAWN,
+    boxes: Literal["thousandths", "pixels"] = "thousandths",
     trained: config.DataConfig | None = None,
 ) -> Sequence[Example]:
     """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
 
     With a `task`, those that can be asked as it. `scenes:bind` draws things with made-up names that
     so many `shots` tell, `scenes:named` such as other pictures of it tell, `scenes:motion` scenes
-    that move. `split` and `resolution` are of drawn pictures. Which frames of videos are looked at,
-    and of how many drawn ones are made, is as the model was `trained`.
+    that move. `split` and `resolution` are of drawn pictures. `boxes`: what texts of files say them
+    in. Which frames of videos are looked at, and of how many drawn ones are made, is as the model
+    was `trained`.
 
     Raises:
         DataError: more than `limit_broken` of the rows, or of the examples, cannot be read; or none
@@ -135,20 +137,22 @@ def examples(
         return _bound(shots, seed=seed, split=split, resolution=resolution)[:limit]
     if data == "scenes:named":
         return _named(seed=seed, split=split, resolution=resolution)[:limit]
-    data_config = trained or config.DataConfig()
+    trained = trained or config.DataConfig()
     if data == "scenes:motion":
-        films = _filmed(data_config, seed=seed, split=split, resolution=resolution)
+        films = _filmed(trained, seed=seed, split=split, resolution=resolution)
         return recast(films, task)[:limit] if task else films[:limit]
-    from seesay.data import sources
+    from seesay.data import sources, store
+    from seesay.train.setup import told_in
 
-    tell = silent if quiet else say
+    tell, source = silent if quiet else say, config.SourceConfig(path=data, boxes=boxes)
     how: dict[str, Any] = {
         "columns": columns or None,
         "limit_broken": limit_broken,
-        "footage": data_config.video,
+        "footage": trained.video,
+        "say": tell,
     }
     read = sources.read(data, **how)
-    every = read.examples
+    every = told_in(source, read.examples)
     if task is not None:
         try:
             every = recast(every, task)
@@ -159,7 +163,7 @@ def examples(
         tell(f"  left out: {broken.origin}: {broken.why}")
     if len(read.broken) > sources.SHOWN:
         tell(f"  left out: {len(read.broken) - sources.SHOWN} more broken rows")
-    found = auto.some(every, limit, seed=seed)
+    found = store.some(every, limit, seed=seed)
     kept = auto.readable(found, say=tell)
     if len(found) - len(kept) > limit_broken * len(found):
         raise DataError(

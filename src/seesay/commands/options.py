@@ -7,13 +7,17 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from seesay.errors import RecipeError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+# `--map question=Q answer=A`; `--columns question=Q`, once for each, is its older name.
+Columns = Annotated[list[str] | None, Parameter(name=("--map", "--columns"))]
 # Columns of a line that a file or another program reads: nothing is to be broken there.
 ENDLESS = 100_000
 
@@ -36,6 +40,15 @@ def pairs(values: Sequence[str] | None, *, option: str) -> dict[str, str]:
             raise RecipeError(what, where=option, fix="keep one of them")
         found[key] = text
     return found
+
+
+def mapped(columns: Sequence[str] | None) -> dict[str, str]:
+    """What `--map` says: role -> column.
+
+    Raises:
+        RecipeError: as `pairs`.
+    """
+    return pairs(columns, option="--map")
 
 
 def span(text: str, *, option: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from seesay.commands.options import pairs, say, say_how_to_resume, silent
+from seesay.commands.options import Columns, mapped, say, say_how_to_resume, silent
 from seesay.errors import CheckpointError, RecipeError
 
 Positive = Parameter(validator=Number(gt=0))
@@ -30,7 +30,7 @@ def train(
     recipe: str | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     resume: bool = False,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     seed: int | None = None,
     no_eval: bool = False,
@@ -42,7 +42,8 @@ def train(
     Args:
         data: What to learn from: a folder of pictures (with .txt beside them, or one folder a
             class), a CSV, TSV, JSON, JSONL or Parquet file with a picture column and text columns,
-            or tar shards ('train-*.tar').
+            annotations (COCO, RefCOCO, VQA, GQA, NLVR), a folder that `datasets` saved, tar shards
+            ('train-*.tar'); or an address: 'https://…/{000..009}.tar', hf://datasets/owner/name.
         dev: What to measure on, in the same layouts; without it, a part of --data is held out.
         minutes: Stop after this many minutes of training. A run needs an end: this, --steps, or one
             in its recipe.
@@ -53,8 +54,7 @@ def train(
         from_: A run or checkpoint to begin with: its weights, its tokenizer, and its architecture
             where the recipe says nothing else. Short for model.init.all.
         resume: Go on from the last state saved in --out.
-        columns: Which column is which, as role=name, where names do not say: --columns image=file
-            --columns answer=label. Repeat for each.
+        columns: Which column is which, where names do not say: --map image=file answer=label.
         set_: Override one recipe value, as a.b=c. Repeat for each.
         seed: Seed of weights, data order and sampling.
         no_eval: Do not measure the model when it is trained.
@@ -99,6 +99,7 @@ def _run(
     """Read the data, train and measure, as a recipe's table says."""
     from seesay import train as training
     from seesay.commands import measure
+    from seesay.data import store
     from seesay.evaluate import How
     from seesay.model import families
     from seesay.train import auto, parallel
@@ -106,7 +107,7 @@ def _run(
     plan, examples = auto.settle(table, say=say)
     trained, held = auto.hold_back(plan, examples, share=HELD_BACK, say=say)
     known = auto.labelled(plan, trained)
-    held = auto.readable(auto.some(held, MEASURED, seed=plan.train.seed), say=say)
+    held = auto.readable(store.some(held, MEASURED, seed=plan.train.seed), say=say)
     try:
         run = training.train(
             plan,
@@ -162,17 +163,17 @@ def _begun(out: Path, recipe: str | None) -> dict[str, Any]:
 def with_options(
     table: dict[str, Any], *, data: str | None, dev: str | None, columns: list[str] | None
 ) -> dict[str, Any]:
-    """A recipe's table with what --data, --dev and --columns say.
+    """A recipe's table with what --data, --dev and --map say.
 
     Raises:
         RecipeError: nothing to train on, or columns of no data.
     """
     place = table.setdefault("data", {})
     if data is not None:
-        named = pairs(columns, option="--columns")
+        named = mapped(columns)
         place["sources"] = [{"path": data, "columns": named}]
     elif columns:
-        raise RecipeError("--columns without --data", where="--columns", fix="give --data too")
+        raise RecipeError("--map without --data", where="--map", fix="give --data too")
     elif "sources" not in place:
         raise RecipeError("nothing to train on", where="data", fix="give --data or --recipe")
     if dev is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from seesay.data.decode import Facts, encoded, inspect
 from seesay.data.examples import Broken
 from seesay.data.images import examine, load
+from seesay.data.remote import Say
 from seesay.data.report import Answers, Lengths, Report, Spread
 from seesay.data.sheet import sheet as draw_sheet
 from seesay.data.sources import Source, read
@@ -51,6 +52,7 @@ def check(
     root: str | Path | None = None,
     sheet: str | Path | None = None,
     num_threads: int | None = None,
+    say: Say = lambda text: None,
     seen: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Read a source as `read` does, however much of it is broken, and report on all of it.
@@ -59,12 +61,13 @@ def check(
         source, columns, task, root: as for `read`.
         sheet: where to write a contact sheet (PNG), if anywhere.
         num_threads: pictures that are decoded side by side; as many as processors if not given.
+        say: as for `read`.
         seen: called with pictures decoded and pictures in all.
 
     Raises:
         DataError: nothing there, or not to be understood.
     """
-    found = read(source, columns=columns, task=task, root=root, limit_broken=1.0)
+    found = read(source, columns=columns, task=task, root=root, limit_broken=1.0, say=say)
     pictures = _decoded(found.examples, num_threads or os.cpu_count() or 1, seen)
     sheets = ""
     if sheet is not None and found.examples:

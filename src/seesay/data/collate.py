@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from seesay.data.packing import packed
 from seesay.data.text import Document
 from seesay.errors import LengthError
 from seesay.records import Batch
@@ -100,53 +101,56 @@ def showing(document: Document, marks: int, *, picture_token: int) -> Document:
     return Document(tokens, learned, document.pictured + marks)
 
 
-def split(lengths: Sequence[int], *, room: int, most: int | None = None) -> list[list[int]]:
-    """Documents of these lengths, in order, into rows of at most `room` tokens.
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """Where a group of pictures and its documents stand in a batch: row, number there, places."""
 
-    `most`: at most so many documents a row.
-
-    Raises:
-        LengthError: a document is longer than a row.
-    """
-    if lengths and max(lengths) > room:
-        raise LengthError(
-            f"a document takes {max(lengths)} tokens but a row has room for {room}",
-            fix="shorten it, or raise data.row_tokens",
-        )
-    rows: list[list[int]] = [[]]
-    used = 0
-    for i, length in enumerate(lengths):
-        if rows[-1] and (used + length > room or len(rows[-1]) == most):
-            rows.append([])
-            used = 0
-        rows[-1].append(i)
-        used += length
-    return [row for row in rows if row]
+    row: Row
+    b: int
+    group: int
+    places: slice
 
 
-def fill(documents: Sequence[Document], *, room: int) -> list[int]:
-    """Which documents fit, in order of preference: one that does not is passed over."""
-    taken: list[int] = []
-    for i, document in enumerate(documents):
-        if document.num_inputs <= room:
-            taken.append(i)
-            room -= document.num_inputs
-    return taken
+def _laid(rows: Sequence[Row], bins: Sequence[Sequence[int]], picture_tokens: int) -> list[_Laid]:
+    made = []
+    for b, members in enumerate(bins):
+        at = 0
+        for group, i in enumerate(members):
+            end = at + rows[i].length(picture_tokens)
+            made.append(_Laid(rows[i], b, group, slice(at, end)))
+            at = end
+    return made
 
 
-def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad: int) -> Batch:
+def collate(
+    rows: Sequence[Row],
+    *,
+    picture_token: int,
+    picture_tokens: int,
+    pad: int,
+    room: int | None = None,
+) -> Batch:
     """Rows as one batch. Target t is the token at t + 1, where that is to be learned.
+
+    `room`: several share a row of so many positions where they fit (`packed`), and see nothing of
+    each other; None: each has one to itself.
 
     Raises:
         LengthError: picture tokens in the text that no picture gives.
     """
-    longest = max(row.length(picture_tokens) for row in rows)
-    shape = (len(rows), -(-longest // ROUND) * ROUND)
+    lengths = [row.length(picture_tokens) for row in rows]
+    bins = [[i] for i in range(len(rows))] if room is None else packed(lengths, room=room)
+    laid = _laid(rows, bins, picture_tokens)
+    rows = [each.row for each in laid]
+    longest = max(each.places.stop for each in laid)
+    shape = (len(bins), -(-longest // ROUND) * ROUND)
     tokens, targets = np.full(shape, pad, np.int64), np.full(shape, -1, np.int64)
     positions, documents = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
     groups, learned = np.full(shape, -1, np.int64), np.zeros(shape, bool)
-    for b, row in enumerate(rows):
-        _lay(row, tokens[b], targets[b], positions[b], documents[b], groups[b], learned[b],
+    for each in laid:
+        own = each.b, each.places
+        groups[own] = each.group
+        _lay(each.row, tokens[own], targets[own], positions[own], documents[own], learned[own],
              picture_token=picture_token, picture_tokens=picture_tokens)  # fmt: skip
     pictures = np.concatenate([row.pictures for row in rows])
     boxes = _boxes(rows)
@@ -157,17 +161,22 @@ def collate(rows: Sequence[Row], *, picture_token: int, picture_tokens: int, pad
         documents_BT=torch.from_numpy(documents),
         groups_BT=torch.from_numpy(groups),
         pictures_NCHW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
-        horizon_BT=torch.from_numpy(_horizon(learned, documents)),
+        horizon_BT=torch.from_numpy(_horizon(learned, documents, groups)),
         labels_NAP=_labels(rows, regions=None if boxes is None else boxes.shape[1]),
         boxes_NR4=boxes,
-        about_BTAO=_about(rows, documents, targets),
-        boxes_BT4=_located(rows, documents, targets),
+        about_BTAO=_about(laid, documents, targets),
+        boxes_BT4=_located(laid, documents, targets),
         **_claims(rows, pad=pad),
         **timing(rows),
-        origins=tuple(row.origin for row in rows),
+        origins=tuple(_origin(laid, b) for b in range(len(bins))),
     )
-    _count(batch, rows, picture_token=picture_token, picture_tokens=picture_tokens)
+    _count(batch, laid, picture_token=picture_token, picture_tokens=picture_tokens)
     return batch
+
+
+def _origin(laid: Sequence[_Laid], b: int) -> str:
+    """Where a row came from: all that share it."""
+    return ", ".join(dict.fromkeys(each.row.origin for each in laid if each.b == b))
 
 
 def timing(rows: Sequence[Row]) -> dict[str, Any]:
@@ -242,29 +251,31 @@ def _labels(rows: Sequence[Row], *, regions: int | None) -> torch.Tensor | None:
 
 
 def _about(
-    rows: Sequence[Row], documents_BT: np.ndarray, targets_BT: np.ndarray
+    laid: Sequence[_Laid], documents_BT: np.ndarray, targets_BT: np.ndarray
 ) -> torch.Tensor | None:
     """What each answer is about, where its first word is to be predicted."""
-    shape = next((row.about[0].shape[1:] for row in rows if row.about), None)
+    shape = next((each.row.about[0].shape[1:] for each in laid if each.row.about), None)
     if shape is None:
         return None
     made = np.full((*documents_BT.shape, *shape), -1, np.int64)
-    for b, row in enumerate(rows):
-        for number, about in enumerate(row.about or (), start=1):
-            begins = _answers((documents_BT[b] == number) & (targets_BT[b] >= 0))
-            made[b, begins] = about[: len(begins)]
+    for each in laid:
+        own = each.b, each.places
+        for number, about in enumerate(each.row.about or (), start=1):
+            begins = _answers((documents_BT[own] == number) & (targets_BT[own] >= 0))
+            made[own][begins] = about[: len(begins)]
     return torch.from_numpy(made)
 
 
 def _located(
-    rows: Sequence[Row], documents_BT: np.ndarray, targets_BT: np.ndarray
+    laid: Sequence[_Laid], documents_BT: np.ndarray, targets_BT: np.ndarray
 ) -> torch.Tensor | None:
     """Where each document's last answer is, where that answer's first word is to be predicted."""
     made = np.full((*documents_BT.shape, 4), np.nan, np.float32)
-    for b, row in enumerate(rows):
-        for number, located in enumerate(row.located or (), start=1):
-            begins = _answers((documents_BT[b] == number) & (targets_BT[b] >= 0))
-            made[b, begins[-1:]] = located
+    for each in laid:
+        own = each.b, each.places
+        for number, located in enumerate(each.row.located or (), start=1):
+            begins = _answers((documents_BT[own] == number) & (targets_BT[own] >= 0))
+            made[own][begins[-1:]] = located
     return None if np.isnan(made).all() else torch.from_numpy(made)
 
 
@@ -279,13 +290,12 @@ def _lay(
     targets: np.ndarray,
     positions: np.ndarray,
     documents: np.ndarray,
-    groups: np.ndarray,
     learned: np.ndarray,
     *,
     picture_token: int,
     picture_tokens: int,
 ) -> None:
-    """Write one row: its pictures as document 0, then each document with positions that restart."""
+    """Write a group: its pictures as document 0, then each document with positions that restart."""
     prefix = row.prefix(picture_tokens)
     tokens[:prefix] = picture_token
     positions[:prefix] = np.arange(prefix)
@@ -300,17 +310,20 @@ def _lay(
         ahead = np.where(document.learned[1:], document.tokens[1:], -1)[: end - at]
         targets[at : at + len(ahead)] = ahead
         at = end
-    groups[:at] = 0
 
 
-def _horizon(learned_BT: np.ndarray, documents_BT: np.ndarray) -> np.ndarray:
+def _horizon(
+    learned_BT: np.ndarray, documents_BT: np.ndarray, groups_BT: np.ndarray
+) -> np.ndarray:
     """The last place each position may see.
 
     What is to be said sees up to itself; what is given, to the end of what is given with it: the
     pictures, or the user's turn.
     """
     places = np.arange(learned_BT.shape[1])
-    begins = np.diff(documents_BT, axis=1, prepend=-1) != 0
+    begins = (np.diff(documents_BT, axis=1, prepend=-1) != 0) | (
+        np.diff(groups_BT, axis=1, prepend=-1) != 0
+    )
     # The next place where something else begins.
     ends = np.where(begins | learned_BT, places, len(places))
     ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
@@ -318,14 +331,17 @@ def _horizon(learned_BT: np.ndarray, documents_BT: np.ndarray) -> np.ndarray:
     return np.where(learned_BT, places, after - 1)
 
 
-def _count(batch: Batch, rows: Sequence[Row], *, picture_token: int, picture_tokens: int) -> None:
-    """Every row must hold exactly the picture tokens that its pictures give."""
-    found = (batch.tokens_BT == picture_token).sum(dim=1).tolist()
-    for row, has in zip(rows, found, strict=True):
-        wants = row.marks(picture_tokens)
+def _count(
+    batch: Batch, laid: Sequence[_Laid], *, picture_token: int, picture_tokens: int
+) -> None:
+    """Every group must hold exactly the picture tokens that its pictures give."""
+    marks_BT = batch.tokens_BT == picture_token
+    for each in laid:
+        has = int(marks_BT[each.b, each.places].sum())
+        wants = each.row.marks(picture_tokens)
         if has != wants:
             raise LengthError(
                 f"{has} picture tokens stand in the text but the pictures give {wants}",
-                where=row.origin,
+                where=each.row.origin,
                 fix="take the picture mark out of the text: the template puts it in",
             )

@@ -1,4 +1,4 @@
-"""Columns: which of a table's is the picture, the question, the answer, the caption, the label."""
+"""Columns: which of a table's is the picture, the question, the answer, the caption, the box."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "conversation": ("conversations", "conversation", "messages"),
     "options": ("options", "choices"),
+    "boxes": ("boxes", "bbox", "bboxes", "objects"),
+    "corners": ("corners", "xyxy", "bbox_xyxy"),
     "reasoning": ("reasoning", "rationale", "rationales", "chain_of_thought", "cot"),
     "kind": ("kind", "type", "category"),
 }  # fmt: skip
@@ -49,9 +51,13 @@ FORMS = (
     Form("dialogue", "", "conversation"),
     Form("vqa", "question", "answer"),
     Form("vqa", "question", "label"),
+    Form("ground", "question", "boxes"),
+    Form("ground", "question", "corners"),
     Form("vqa", "sentence", "label"),
     Form("vqa", "sentence", "answer"),
     Form("caption", "", "caption"),
+    Form("ground", "", "boxes"),
+    Form("ground", "", "corners"),
     Form("classify", "", "label"),
     Form("classify", "", "kind"),
 )
@@ -59,6 +65,8 @@ FORMS = (
 BESIDE = ("caption", "captions")
 # What a row that asks may have besides.
 ASKED_WITH = ("options", "reasoning")
+# Where things are in the picture: left, top, width, height; or left, top, right, bottom.
+PLACES = ("boxes", "corners")
 # Tasks that learn from the same rows as another.
 SAME_ROWS = {"retrieve": "caption"}
 
@@ -88,28 +96,46 @@ class Columns:
 
 def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
          task: str | None = None, where: str = "") -> Columns:  # fmt: skip
-    """What the columns mean, by their names or as `given` (role -> column) says.
+    """What the columns mean, by their names or as `given` (role -> column, "" for none) says.
 
     Raises:
         DataError: no picture column, no text columns, an unknown role or column.
     """
+    none = {role for role, name in (given or {}).items() if not name}  # `--map boxes=`
     given = _given(columns, given or {}, where)
-    roles = {role: name for role in ROLES if (name := _named(columns, role))} | given
+    named = {role: name for role in ROLES if (name := _named(columns, role)) and role not in none}
+    roles = named | given
     moving = "video" in given or ("video" in roles and "image" not in roles)
     if moving:
         roles["image"] = roles["video"]
     if "image" not in roles:
         raise _no_picture(columns, where)
-    form = _form(roles, set(given) - {"image", "video", "kind", *ASKED_WITH}, task=task)
+    for other in _other_places(roles, given):
+        del roles[other]
+    texts = set(given) - {"image", "video", "kind", *ASKED_WITH}
+    # Boxes may stand beside any text: they decide only where no text is given.
+    form = _form(roles, texts - set(PLACES) or texts, task=task)
     if form is None:
         raise _no_text(columns, roles, task=task, where=where)
     used = {"image": roles["image"]} | {role: roles[role] for role in form.roles}
-    if form.asks:
-        used |= {role: roles[role] for role in ASKED_WITH if role in roles}
-    beside = _beside(columns, given) if form.asks and task is None else None
-    if beside is not None and beside not in used.values():
-        used["caption"] = beside
-    return Columns(form, used, _kinds(columns, given, set(used.values())), moving)
+    beside = (*(ASKED_WITH if form.asks else ()), *PLACES)
+    used |= {role: roles[role] for role in beside if role in roles}
+    if form.truth in PLACES and (label := roles.get("label", roles.get("kind"))):
+        used["label"] = label
+    captions = None
+    if form.asks and task is None and "caption" not in none:
+        captions = _beside(columns, given)
+    if captions is not None and captions not in used.values():
+        used["caption"] = captions
+    kinds = () if "kind" in none else _kinds(columns, given, set(used.values()))
+    return Columns(form, used, kinds, moving)
+
+
+def _other_places(roles: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
+    """Roles that say where things are, but for the one that is said to, or the first."""
+    there = [role for role in PLACES if role in roles]
+    kept = next((role for role in there if role in given), next(iter(there), ""))
+    return [role for role in there if role != kept]
 
 
 def _given(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict[str, str]:
@@ -119,11 +145,18 @@ def _given(columns: Sequence[str], given: Mapping[str, str], where: str) -> dict
         if role not in ROLES:
             what = f"'{role}' is not what a column can be"
             raise DataError(what, where=where, fix=nearest(role, tuple(ROLES)))
+        if not name:
+            continue
         if name.lower() not in lower:
             fix = nearest(name, tuple(columns))
             raise DataError(f"no column '{name}' (for {role})", where=where, fix=fix)
         found[role] = name if name in columns else lower[name.lower()]
     return found
+
+
+def called(name: str, among: Sequence[str]) -> bool:
+    """Whether a column is called as one of these roles is."""
+    return any(_plain(name) in ROLES[role] for role in among)
 
 
 def _plain(name: str) -> str:
@@ -177,7 +210,7 @@ def _no_text(columns: Sequence[str], roles: Mapping[str, str], *, task: str | No
 
 
 def _said(role: str) -> str:
-    return f'--columns {role}=NAME (in a recipe: columns = {{ {role} = "NAME" }})'
+    return f'--map {role}=NAME (in a recipe: columns = {{ {role} = "NAME" }})'
 
 
 def _known(role: str) -> str:

@@ -29,12 +29,13 @@ from PIL import (
 
 from seesay.errors import PictureError, SeesayError
 
+File = io.BytesIO | io.BufferedReader
 MAX_PIXELS = 64_000_000  # a 64-megapixel picture is 192 MB of RGB
 MAX_BYTES = 512 * 2**20
 PAPER = (255, 255, 255)  # what shows through transparent pixels
 
 # The classes are called directly: `Image.open` would try other formats and warn about big pictures.
-_OPENERS: dict[str, Callable[[io.BytesIO, str], Image.Image]] = {
+_OPENERS: dict[str, Callable[[File, str], Image.Image]] = {
     "JPEG": JpegImagePlugin.jpeg_factory,
     "PNG": PngImagePlugin.PngImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
@@ -82,7 +83,7 @@ def decode(data: bytes, *, where: str, wanted: tuple[int, int] | None = None) ->
     an eighth of its size where that is still at least `wanted` (width, height).
     """
     with refused(where):
-        image, orientation = _opened(data, where)
+        image, orientation = _opened(io.BytesIO(data), where)
         if wanted and isinstance(image, JpegImagePlugin.JpegImageFile):
             width, height = wanted
             image.draft(None, (height, width) if orientation in _TURNED else wanted)
@@ -92,10 +93,34 @@ def decode(data: bytes, *, where: str, wanted: tuple[int, int] | None = None) ->
 def inspect(data: bytes, *, where: str) -> Facts:
     """Decode every pixel and say what the picture is."""
     with refused(where):
-        image, orientation = _opened(data, where)
+        image, orientation = _opened(io.BytesIO(data), where)
         kind = _kind(image)
         upright = _upright(rgb(_loaded(image), where), orientation)
     return Facts(sniff(data) or "", kind, *upright.size)
+
+
+def measure(picture: Path | bytes, *, where: str) -> tuple[int, int]:
+    """(width, height) of the upright picture, from its header: no pixel is decoded.
+
+    Raises:
+        PictureError: as `encoded`, or where the header cannot be read.
+    """
+    if isinstance(picture, bytes):
+        return _measured(io.BytesIO(encoded(picture, where)), where)
+    if not file_size(picture, where):
+        raise _empty(where)
+    try:
+        with picture.open("rb") as file:
+            return _measured(file, where)
+    except OSError as error:
+        raise PictureError(f"cannot be read: {_reason(error)}", where=where) from None
+
+
+def _measured(file: File, where: str) -> tuple[int, int]:
+    with refused(where):
+        image, orientation = _opened(file, where)
+        width, height = image.size
+    return (height, width) if orientation in _TURNED else (width, height)
 
 
 def sniff(head: bytes) -> str | None:
@@ -141,8 +166,12 @@ def encoded(picture: Path | bytes, where: str) -> bytes:
         raise PictureError(f"{size} bytes; the limit for one picture is {MAX_BYTES}", where=where)
     data = data or _file_bytes(picture, where)
     if not data:
-        raise PictureError("empty: 0 bytes", where=where, fix="copy or download it again")
+        raise _empty(where)
     return data
+
+
+def _empty(where: str) -> PictureError:
+    return PictureError("empty: 0 bytes", where=where, fix="copy or download it again")
 
 
 def file_size(path: Path, where: str) -> int:
@@ -183,12 +212,14 @@ def refused(where: str) -> Iterator[None]:
         raise PictureError(f"cannot be decoded: {why}", where=where, fix=fix) from error
 
 
-def _opened(data: bytes, where: str) -> tuple[Image.Image, int]:
-    name = sniff(data)
+def _opened(file: File, where: str) -> tuple[Image.Image, int]:
+    head = file.read(64)
+    name = sniff(head)
     if name is None:
-        raise PictureError(not_a_picture(data[:64]), where=where, fix="convert it to PNG or JPEG")
+        raise PictureError(not_a_picture(head), where=where, fix="convert it to PNG or JPEG")
+    file.seek(0)
     with _quiet():
-        image = _OPENERS[name](io.BytesIO(data), "")
+        image = _OPENERS[name](file, "")
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PictureError(

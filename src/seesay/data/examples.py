@@ -1,17 +1,22 @@
 """Examples: the rows of a table whose columns are known -> examples, or why a row is broken."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Any
 
-from seesay.data import video
-from seesay.data.columns import Columns
+from seesay.data import objects, video
+from seesay.data.cells import chosen, options_in, text_in, texts_in
+from seesay.data.columns import PLACES, Columns
 from seesay.data.dialogue import MARK, VIDEO, among, shown, turns_of
 from seesay.data.finder import Finder, Refused, Shown
+from seesay.data.images import size as size_of
+from seesay.data.objects import Things
+from seesay.data.store import Kept
 from seesay.data.tables import Row
-from seesay.records import Example, Origin, Turn
+from seesay.errors import PictureError
+from seesay.records import Box, Example, Origin, Turn
 
 # What is asked of a picture that has nothing but a class.
 CLASS_QUESTION = "what is this?"
@@ -41,6 +46,8 @@ class _Item:
     turns: tuple[Turn, ...] = ()
     task: str = ""  # where it is not the form's
     reasoning: str = ""
+    boxes: tuple[Box, ...] = ()
+    votes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -51,102 +58,176 @@ class Reader:
     finder: Finder
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     task: str | None = None
+    _sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def read(self, rows: Iterable[Row]) -> tuple[list[Example], list[Broken], int]:
+    def read(self, rows: Iterable[Row]) -> tuple[Sequence[Example], list[Broken], int]:
         """The examples, the broken rows, and how many rows there were."""
-        items, broken, number = [], [], 0
+        kept, broken, number = Kept(), [], 0
+        labels: set[str] = set()
         for origin, row in rows:
             number += 1
             try:
-                items.append(self._item(origin, row))
+                items = self._items(origin, row)
             except Refused as why:
                 broken.append(Broken(origin, str(why)))
-        return self._examples(items), broken, number
+                continue
+            for item in items:
+                if self._labelled and not (item.options or item.task):
+                    labels.add(item.truths[0])
+                for example in self._examples(item):
+                    kept.add(example)
+        return kept.done(self._named_anew(labels)), broken, number
 
-    def _item(self, origin: Origin, row: Mapping[str, Any] | str) -> _Item:
+    def _items(self, origin: Origin, row: Mapping[str, Any] | str) -> Sequence[_Item]:
         if isinstance(row, str):
             raise Refused(row)
         found, form = self.columns.found, self.columns.form
         images, group = self.finder.find(row.get(found["image"]))
-        labels = self._labels(row)
+        item = _Item(images, group, origin, "", ("",), (), self._labels(row))
+        things = self._things(row, item)
+        if form.truth in PLACES:
+            return self._placed(row, item, things)
+        item.boxes = things.boxes if things else ()
         if form.truth == "conversation":
-            turns = turns_of(row.get(found["conversation"]), num_pictures=len(images))
-            return _Item(images, group, origin, "", ("",), (), labels, turns)
+            item.turns = turns_of(row.get(found["conversation"]), num_pictures=len(images))
+            return [item]
         if form.asks and (captions := self._captions(row)):
-            question = "".join(_texts(row.get(found[form.asks])))
-            return _Item(images, group, origin, question, captions, (), labels, task="caption")
-        question = _single(row.get(found[form.asks]), form.asks) if form.asks else ""
-        truths = self._truths(row.get(found[form.truth]))
-        options = _options(row.get(found["options"])) if "options" in found else ()
-        if options:
-            truths = (_chosen(truths[0], options),)
-        reasoning = _texts(row.get(found["reasoning"])) if "reasoning" in found else ()
-        thought = reasoning[0] if reasoning else ""  # of several people's, one
-        return _Item(images, group, origin, question, truths, options, labels, reasoning=thought)
+            item.question = "".join(texts_in(row.get(found[form.asks])))
+            item.truths, item.task = captions, "caption"
+            return [item]
+        return [self._answered(row, item)]
+
+    def _answered(self, row: Mapping[str, Any], item: _Item) -> _Item:
+        found, form = self.columns.found, self.columns.form
+        item.question = text_in(row.get(found[form.asks]), form.asks) if form.asks else ""
+        item.truths, item.votes = self._truths(row.get(found[form.truth]))
+        item.options = options_in(row.get(found["options"])) if "options" in found else ()
+        if item.options:
+            item.truths = (chosen(item.truths[0], item.options),)
+        reasoning = texts_in(row.get(found["reasoning"])) if "reasoning" in found else ()
+        item.reasoning = reasoning[0] if reasoning else ""  # of several people's, one
+        return item
+
+    def _things(self, row: Mapping[str, Any], item: _Item) -> Things | None:
+        """The boxes of a row, where its columns have any."""
+        role = next((role for role in PLACES if role in self.columns.found), None)
+        if role is None:
+            return None
+        found, alone = self.columns.found, self.columns.form.truth == role
+        name, labels = found[role], found.get("label", "") if alone else ""
+        cell, label = row.get(name), self._named(labels, row.get(labels))
+        if cell is None and not alone:
+            return None
+        if len(item.images) != 1:
+            raise Refused(f"boxes in {len(item.images)} pictures; expected 1")
+        if isinstance(label, list):  # a column of boxes, and one of their labels
+            cell, label = {"bbox": cell, "labels": label}, ""
+        below = f"{name}."
+        names = {k.removeprefix(below): v for k, v in self.classes.items() if k.startswith(below)}
+        corners, texts = role == "corners", texts_in(label)
+        size = self._size(item.images[0], item)
+        own = texts[0] if texts else ""
+        return objects.things(cell, size=size, corners=corners, label=own, names=names)
+
+    def _size(self, picture: Shown, item: _Item) -> tuple[int, int]:
+        if isinstance(picture, tuple):
+            raise Refused("boxes in a video, of no one frame; --map boxes= leaves them out")
+        if item.group not in self._sizes:
+            try:
+                height, width = size_of(picture, where=str(item.origin))
+                self._sizes[item.group] = width, height
+            except PictureError as error:
+                raise Refused(error.what) from None
+        return self._sizes[item.group]
+
+    def _placed(self, row: Mapping[str, Any], item: _Item, things: Things | None) -> list[_Item]:
+        """What is asked of boxes: where one is that a question names, or where and how many."""
+        form, things = self.columns.form, things or Things((), (0, 0))
+        if not form.asks:
+            asked = [each for each in objects.asked(things) if self.task in (None, each.task)]
+        elif len(things.boxes) != 1:
+            raise Refused(f"{len(things.boxes)} boxes; a question of where something is has 1")
+        else:
+            question = text_in(row.get(self.columns.found[form.asks]), form.asks)
+            answer = objects.said(things.boxes[0], things.size)
+            asked = [objects.Asked("ground", question, answer, things.boxes)]
+        return [
+            replace(item, question=question, truths=(answer,), task=task, boxes=boxes)
+            for task, question, answer, boxes in asked
+        ]
 
     def _captions(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """The captions of a row that answers no question; one with a question lacks the answer."""
         found, form = self.columns.found, self.columns.form
-        if "caption" not in found or _texts(row.get(found[form.truth])):
+        if "caption" not in found or texts_in(row.get(found[form.truth])):
             return ()
-        if found[form.truth] in row and _texts(row.get(found[form.asks])):
+        if found[form.truth] in row and texts_in(row.get(found[form.asks])):
             return ()
-        return _texts(row.get(found["caption"]))
+        return texts_in(row.get(found["caption"]))
 
     def _labels(self, row: Mapping[str, Any]) -> Mapping[str, str]:
         if not self.columns.kinds:
             return _NO_LABELS
-        texts = ((name, _texts(row.get(name))) for name in self.columns.kinds)
+        texts = ((name, texts_in(row.get(name))) for name in self.columns.kinds)
         return {name: several[0] for name, several in texts if several}
 
-    def _truths(self, cell: Any) -> tuple[str, ...]:
+    def _named(self, column: str, cell: Any) -> Any:
+        """A class number, or a list of them, as names."""
+        names = self.classes.get(column, ())
+        if isinstance(cell, list):
+            return [self._named(column, each) for each in cell]
+        return names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else cell
+
+    def _truths(self, cell: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What is true, and what people voted for where several were asked."""
         form = self.columns.form
-        names = self.classes.get(self.columns.found[form.truth], ())
-        if names and isinstance(cell, int) and 0 <= cell < len(names):
-            cell = names[cell]
-        texts = _texts(cell)
+        texts = texts_in(self._named(self.columns.found[form.truth], cell))
         if not texts:
             raise Refused(f"no {form.truth}: it is empty")
         if len(texts) == 1 or form.truth == "caption":
-            return texts  # several captions are as many truths
-        return (Counter(texts).most_common(1)[0][0],)  # several answers are people who voted
+            return texts, ()  # several captions are as many truths
+        return (Counter(texts).most_common(1)[0][0],), texts if form.truth == "answer" else ()
 
-    def _examples(self, items: Sequence[_Item]) -> list[Example]:
-        form = self.columns.form
+    @property
+    def _labelled(self) -> bool:
+        """Whether truths are labels, of which there is a closed set."""
+        return self.columns.form.truth in ("label", "kind")
+
+    def _examples(self, item: _Item) -> list[Example]:
+        """An item's examples, one for each of its truths, before labels are named."""
+        form, pictures = self.columns.form, len(item.images)
         if form.truth == "conversation":
-            return [_example(item, item.turns, self.task or _task(item.turns)) for item in items]
-        names, options = {}, ()
-        if form.truth in ("label", "kind"):
-            plain = (item for item in items if not (item.options or item.task))
-            names = _label_names({item.truths[0] for item in plain}, asked=form.asks)
-            options = tuple(sorted(set(names.values())))
+            return [_example(item, item.turns, self.task or _task(item.turns))]
+        if item.task:
+            turns = [_turns(item.question, truth, pictures=pictures) for truth in item.truths]
+            return [_example(item, each, item.task) for each in turns]
+        asked = item.question or (CLASS_QUESTION if form.task == "classify" else "")
+        turns = [_turns(asked, truth, item.reasoning, pictures=pictures) for truth in item.truths]
+        return [_example(item, each, self.task or form.task) for each in turns]
+
+    def _named_anew(self, labels: set[str]) -> Callable[[Example], Example] | None:
+        """What gives examples with labels their names, and all of them to choose among."""
+        if not labels:
+            return None
+        form = self.columns.form
+        names = _label_names(labels, asked=form.asks)
+        options = tuple(sorted(set(names.values())))
         if form.asks and len(options) > MAX_OPTIONS:
             options = ()
-        task = self.task or form.task
-        asked = CLASS_QUESTION if form.task == "classify" else ""
-        return [
-            _example(
-                item, _turns(item.question, truth, pictures=len(item.images)), item.task
-            )
-            if item.task
-            else _example(
-                item,
-                _turns(
-                    item.question or asked,
-                    names.get(truth, truth),
-                    item.reasoning,
-                    pictures=len(item.images),
-                ),
-                task,
-                options,
-            )
-            for item in items
-            for truth in item.truths
-        ]
+        return partial(_named_as, names=names, options=options, task=self.task or form.task)
 
 
-def _example(item: _Item, turns: tuple[Turn, ...], task: str,
-             options: tuple[str, ...] = ()) -> Example:  # fmt: skip
+def _named_as(
+    example: Example, *, names: Mapping[str, str], options: tuple[str, ...], task: str
+) -> Example:
+    if example.task != task or example.options:
+        return example
+    last = example.turns[-1]
+    turns = (*example.turns[:-1], replace(last, text=names.get(last.text, last.text)))
+    return replace(example, turns=turns, options=options)
+
+
+def _example(item: _Item, turns: tuple[Turn, ...], task: str) -> Example:
     images, turns = video.laid(item.images, turns)
     return Example(
         images,
@@ -154,8 +235,10 @@ def _example(item: _Item, turns: tuple[Turn, ...], task: str,
         item.origin,
         task=task,
         group=item.group,
-        options=item.options or options,
+        options=item.options,
         labels=item.labels,
+        boxes=item.boxes,
+        votes=item.votes,
     )
 
 
@@ -173,64 +256,6 @@ def _turns(
 def _task(turns: Sequence[Turn]) -> str:
     asked = sum(turn.role == "user" for turn in turns)
     return ("caption", "vqa", "dialogue")[min(asked, 2)]
-
-
-def _texts(cell: Any) -> tuple[str, ...]:
-    """The texts of a cell, which may hold one, several, a number, a truth value or nothing."""
-    if isinstance(cell, str):
-        text = _clean(cell)
-        return (text,) if text else ()
-    if cell is None or cell != cell:  # NaN, pandas' empty cell
-        return ()
-    if isinstance(cell, bool):
-        return ("true" if cell else "false",)
-    if isinstance(cell, float) and cell.is_integer():
-        return (str(int(cell)),)  # pandas makes whole numbers fractions where one is missing
-    if isinstance(cell, (int, float)):
-        return (str(cell),)
-    if isinstance(cell, dict):  # VQA v2: {"answer": "yes", "answer_confidence": ...}
-        return _texts(next((cell[key] for key in ("answer", "text", "raw") if key in cell), None))
-    if isinstance(cell, (list, tuple)):
-        return tuple(text for each in cell for text in _texts(each))
-    raise Refused(f"a text column holds a {type(cell).__name__}: {str(cell)[:40]}")
-
-
-@lru_cache(maxsize=100_000)
-def _clean(text: str) -> str:
-    if not text.isascii() and not _is_unicode(text):
-        raise Refused(f"text that is not valid Unicode: {ascii(text)[:60]}")
-    return text.strip()
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _single(cell: Any, role: str) -> str:
-    texts = _texts(cell)
-    if len(texts) == 1:
-        return texts[0]
-    raise Refused(f"no {role}: it is empty" if not texts else f"{len(texts)} {role}s; expected 1")
-
-
-def _options(cell: Any) -> tuple[str, ...]:
-    return _texts(cell.split("|")) if isinstance(cell, str) else _texts(cell)
-
-
-def _chosen(answer: str, options: Sequence[str]) -> str:
-    """The option that the answer is, by its text, its letter or its number from 0."""
-    if answer in options:
-        return answer
-    place = "ABCDEFGHIJ".find(answer.upper()) if len(answer) == 1 else -1
-    if answer.isdecimal():
-        place = int(answer)
-    if 0 <= place < len(options):
-        return options[place]
-    raise Refused(f"the answer '{answer}' is none of the options {', '.join(options)}")
 
 
 def _label_names(labels: set[str], *, asked: str) -> dict[str, str]:

@@ -15,9 +15,10 @@ from seesay.records import Frame, Picture
 
 MAX_HELD = 8 * 2**30  # bytes of pictures that are held in memory
 
-
 # A picture, or those of a video that are looked at.
 Shown = Picture | tuple[Frame, ...]
+# Names whose pictures are remembered: rows on one picture mostly follow each other.
+MAX_NAMES = 100_000
 
 
 class Refused(Exception):
@@ -100,6 +101,8 @@ class Finder:
                 found = self._looked_up(name)
             except Refused as why:
                 found = str(why)
+            if len(self._named) >= MAX_NAMES:
+                self._named.clear()
             self._named[name] = found
         if isinstance(found, str):
             raise Refused(found)

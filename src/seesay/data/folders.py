@@ -2,18 +2,18 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from seesay.data import shards, tables, video
+from seesay.data import arrow, coco, jsons, shards, tables, video, vqa
 from seesay.data.decode import EXTENSIONS
 from seesay.data.tables import Row, Table, plain
 from seesay.errors import DataError
 from seesay.records import Origin
 
 LAYOUTS = (
-    "a table (.csv, .tsv, .jsonl, .json, .parquet) with a picture column and a text column, "
-    "pictures with a .txt beside each, a folder for each class, or webdataset .tar shards"
+    "a table (.csv, .tsv, .jsonl, .json, .parquet, .arrow) with a picture column and a text "
+    "column, pictures with a .txt beside each, a folder for each class, or webdataset .tar shards"
 )
 # Not read, but their being there is told.
 UNREADABLE = (".heic", ".heif", ".avif", ".svg", ".pdf")
@@ -21,13 +21,26 @@ PICTURES = (*EXTENSIONS, *video.EXTENSIONS, *UNREADABLE)
 SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 ASIDE = ("readme", "license", "licence", "notice", "changelog", "requirements", "classes", "labels")
 # What frameworks leave beside the data.
-NO_TABLES = ("dataset_info.json", "dataset_infos.json", "config.json", "state.json", "package.json")
+NO_TABLES = (
+    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json",
+    "package.json",
+)  # fmt: skip
+PICKLES = (".p", ".pkl", ".pickle")
+READERS: dict[str, Callable[[Path, Path | None], Table]] = {
+    ".csv": tables.separated,
+    ".tsv": tables.separated,
+    ".jsonl": jsons.lines,
+    ".ndjson": jsons.lines,
+    ".json": jsons.values,
+    ".parquet": arrow.parquet,
+    ".arrow": arrow.arrow,
+}
 
 _NUMBERED = re.compile(r"(^|[-_])\d{2,}(-of-\d+)?$")
 
 
-def table(folder: Path) -> Table:
-    """The one data set that a folder holds.
+def table(folder: Path, root: Path | None = None) -> Table:
+    """The one data set that a folder holds; pictures are named from `root`, if not from its own.
 
     Raises:
         DataError: none, or several, which are named.
@@ -38,6 +51,7 @@ def table(folder: Path) -> Table:
         inner = [folder / name for name in names if (folder / name).is_dir()]
         for child in inner:
             found |= _tables(child, prefix=child.name)
+        found = {name: found[name] for name in _without_answers(found)}
         found = found or _splits(inner)
     if len(found) > 1:
         listed = ", ".join(found)
@@ -47,17 +61,25 @@ def table(folder: Path) -> Table:
             fix=f"say which, such as {folder / min(found, key=_training)}",
         )
     if found:
-        return opened(next(iter(found.values())))
-    return _of_pictures(folder)
+        return opened(next(iter(found.values())), root)
+    return _of_pictures(folder, root)
 
 
-def opened(paths: Sequence[Path]) -> Table:
-    """The table in files of one kind: shards of one data set; or in a folder of pictures."""
+def opened(paths: Sequence[Path], root: Path | None = None) -> Table:
+    """The table in files of one kind, or in a folder: one that was saved, or one of pictures."""
+    if (paths[0] / arrow.STATE).is_file():
+        return arrow.saved(paths[0], root)
     if paths[0].is_dir():
-        return _of_pictures(paths[0])
+        return _of_pictures(paths[0], root)
     if paths[0].suffix.lower() == ".tar":
-        return shards.table(paths)
-    return tables.joined([tables.table(path) for path in paths])
+        return shards.table(paths, root)
+    return tables.joined([_opened(path, root) for path in paths])
+
+
+def _opened(path: Path, root: Path | None) -> Table:
+    if path.stat().st_size == 0:
+        raise DataError("empty: 0 bytes", where=str(path), fix="write or download it again")
+    return READERS[path.suffix.lower()](path, root)
 
 
 def _training(name: str) -> tuple[bool, str]:
@@ -86,11 +108,16 @@ def _ending(name: str) -> str:
 
 def _tables(folder: Path, *, prefix: str = "") -> dict[str, list[Path]]:
     """The tables and shards right in a folder, by the name to ask for them with."""
+    if (folder / arrow.STATE).is_file():
+        return {prefix or folder.name: [folder]}
+    if (folder / arrow.SPLITS).is_file():
+        saved = arrow.splits_of(folder)
+        return {os.path.join(prefix, name): paths for name, paths in saved.items()}
     names = _visible(folder)
     stems = {_stem(name) for name in _pictures(names)}
-    kinds = (*tables.READERS, ".tar")
+    kinds = (*READERS, ".tar")
     found: dict[str, list[str]] = {}
-    for name in names:
+    for name in _leading(folder, names):
         beside = name in NO_TABLES or (name.endswith(".json") and _stem(name) in stems)
         if not beside and name.lower().endswith(kinds):
             found.setdefault(_NUMBERED.sub(r"\1*", _stem(name)) + _ending(name), []).append(name)
@@ -98,6 +125,29 @@ def _tables(folder: Path, *, prefix: str = "") -> dict[str, list[Path]]:
         os.path.join(prefix, key if len(files) > 1 else files[0]): [folder / file for file in files]
         for key, files in found.items()
     }
+
+
+def _leading(folder: Path, names: Sequence[str]) -> list[str]:
+    """The files without those that go with another: VQA's annotations, RefCOCO's instances."""
+    refs = [name for name in names if name.lower().startswith("refs")]
+    if refs and all(_ending(name) in PICKLES for name in refs):
+        raise DataError(
+            f"'{refs[0]}' is a pickle, which could run any program: it is not opened",
+            where=str(folder),
+            fix=coco.CONVERT,
+        )
+    return [
+        name for name in _without_answers(names) if not (refs and name.startswith("instances"))
+    ]
+
+
+def _without_answers(names: Collection[str]) -> list[str]:
+    """The files without the annotations of VQA whose questions are there: these find them."""
+    halves = {name: vqa.pair(os.path.basename(name)) for name in names}
+    asked = {key for key, half in halves.values() if half == "questions"}
+    return [
+        name for name, (key, half) in halves.items() if half != "annotations" or key not in asked
+    ]
 
 
 def _splits(folders: Sequence[Path]) -> dict[str, list[Path]]:
@@ -116,16 +166,16 @@ def _walked(folder: Path) -> Iterable[tuple[Path, list[str]]]:
             yield Path(place), names
 
 
-def _of_pictures(folder: Path) -> Table:
+def _of_pictures(folder: Path, root: Path | None) -> Table:
     places = list(_walked(folder))
     if not places:
         what = "no pictures and no tables in it"
         raise DataError(what, where=str(folder), fix=f"needed: {LAYOUTS}")
     if any(_beside(names) for _, names in places):
-        return _captioned(folder, places)
+        return _captioned(folder, places, root)
     classes = {place.relative_to(folder).parts[0] for place, _ in places if place != folder}
     if len(classes) > 1:
-        return _classes(folder, places)
+        return _classes(folder, places, root)
     number = sum(len(_pictures(names)) for _, names in places)
     raise DataError(f"{number} pictures and no text", where=str(folder), fix=f"needed: {LAYOUTS}")
 
@@ -140,18 +190,26 @@ def _beside(names: Sequence[str]) -> dict[str, list[str]]:
     return texts
 
 
-def _captioned(folder: Path, places: Sequence[tuple[Path, list[str]]]) -> Table:
+def _captioned(folder: Path, places: Sequence[tuple[Path, list[str]]],
+               root: Path | None) -> Table:  # fmt: skip
     rows = [row for place, names in places for row in _sidecars(folder, place, names)]
     columns = {"image": None}
     for _, row in rows:
         columns.update(dict.fromkeys(row if not isinstance(row, str) else ()))
-    return plain(folder, tuple(columns), rows, format="pictures with captions", root=folder)
+    format = "pictures with captions"
+    return plain(folder, tuple(columns), rows, format=format, root=root or folder)
 
 
 def _sidecars(folder: Path, place: Path, names: Sequence[str]) -> Iterable[Row]:
     texts, pictures = _beside(names), _pictures(names)
+    pictures_of: dict[str, list[str]] = {}
     for name in pictures:
-        beside = texts.get(_stem(name))
+        pictures_of.setdefault(_stem(name), []).append(name)
+    for name in pictures:
+        beside, same = texts.get(_stem(name)), pictures_of[_stem(name)]
+        if len(same) > 1:
+            yield Origin(str(place / name)), f"{len(same)} pictures of one name: {', '.join(same)}"
+            continue
         if not beside:
             yield Origin(str(place / name)), f"no text beside it: expected {_stem(name)}.txt"
             continue
@@ -165,9 +223,10 @@ def _sidecars(folder: Path, place: Path, names: Sequence[str]) -> Iterable[Row]:
             yield Origin(str(place / name)), "no picture beside it"
 
 
-def _classes(folder: Path, places: Sequence[tuple[Path, list[str]]]) -> Table:
+def _classes(folder: Path, places: Sequence[tuple[Path, list[str]]],
+             root: Path | None) -> Table:  # fmt: skip
     rows = [row for place, names in places for row in _classed(folder, place, names)]
-    return plain(folder, ("image", "label"), rows, format="class folders", root=folder)
+    return plain(folder, ("image", "label"), rows, format="class folders", root=root or folder)
 
 
 def _classed(folder: Path, place: Path, names: Sequence[str]) -> Iterable[Row]:

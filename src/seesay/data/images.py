@@ -3,19 +3,24 @@
 Shapes: H height, W width, in that order everywhere but in Pillow's own (width, height).
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from einops import rearrange
 from PIL import Image
 
+from seesay.coordinates import Sides
 from seesay.data import video
-from seesay.data.decode import Facts, decode, encoded, inspect, name
+from seesay.data.decode import Facts, decode, encoded, inspect, measure, name
+from seesay.data.plan import FITS as FITS
+from seesay.data.plan import Plan, Size, overview_fit, place, sides_of
+from seesay.data.plan import num_tiles as num_tiles
 from seesay.errors import DataError, PictureError, nearest
 from seesay.records import Clip, Frame, Picture
 
-FITS = ("stretch", "pad", "crop")
 PADDING = (127, 127, 127)  # the middle of the range: near zero once normalised
 
 
@@ -26,6 +31,37 @@ def load(picture: Picture, *, where: str = "") -> Image.Image:
         PictureError: empty, truncated, too large, of another format, or no picture at all.
     """
     return _image(picture, where)
+
+
+def size(picture: Picture, *, where: str = "") -> Size:
+    """Height and width of the upright picture; of a file, its header alone is read, and of a
+    video, its first frame.
+
+    Raises:
+        PictureError: as `load`, but for what only decoding shows.
+    """
+    picture = picture.frames[0] if isinstance(picture, Clip) else picture
+    if isinstance(picture, Frame) and picture.at is not None:
+        picture = replace(picture, at=0.0)  # all are of one size, and the first is soon decoded
+    plain = _plain(picture, where)
+    if isinstance(plain, np.ndarray):
+        height, width = _checked(plain, where).shape[:2]
+        return height, width
+    width, height = measure(plain, where=where or name(plain))
+    return height, width
+
+
+def sizes(pictures: Sequence[Picture], *, where: str = "") -> list[Size]:
+    """The size of each picture; a video file is opened once.
+
+    Raises:
+        PictureError: as `size`.
+    """
+    made: list[Size] = []
+    for run in video.runs(pictures):
+        # The frames of a folder are files of their own, and may differ.
+        made += [size(run[0], where=where)] * len(run)
+    return made
 
 
 def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch",
@@ -39,33 +75,38 @@ def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch
         PictureError: as `load`.
         DataError: a size that is not positive, or an unknown `fit`.
     """
-    height, width = _size(size)
+    canvas = _size(size)
     if fit not in FITS:
         raise DataError(f"unknown fit '{fit}'", fix=nearest(fit, FITS))
     picture = _plain(picture, where)
-    if isinstance(picture, np.ndarray) and picture.shape[:2] == (height, width):
+    if isinstance(picture, np.ndarray) and picture.shape[:2] == canvas:
         return _checked(picture, where)
-    image = _image(picture, where, wanted=(width, height))
-    return np.array(_fitted(image, (width, height), fit))
+    image = _image(picture, where, wanted=(canvas[1], canvas[0]))
+    return _laid(image, canvas, *place((image.height, image.width), canvas, fit=fit))
 
 
-def several(pictures: Sequence[Picture], *, size: tuple[int, int] | int, fit: str = "stretch",
-            where: str = "") -> np.ndarray:  # fmt: skip
-    """Pictures as `pixels` makes them, (N, H, W, 3); the frames of a video are decoded together.
+def laid(picture: Picture, plan: Plan, *, where: str = "") -> np.ndarray:
+    """The picture as uint8 (H, W, 3) on the canvas of its plan, with grey margins.
 
     Raises:
-        PictureError, DataError: as `pixels`.
+        PictureError: as `load`.
     """
-    made = np.empty((len(pictures), *_size(size), 3), np.uint8)
-    for place, picture in enumerate(video.decoded(pictures, where=where)):
-        made[place] = pixels(picture, size=size, fit=fit, where=where)
-    return made
+    (height, width), (left, top, right, bottom) = plan.size, plan.content
+    shown = plan.shown
+    if isinstance(picture, np.ndarray) and _as_it_is(picture, plan):
+        return _checked(picture, where)
+    # Of a part, the whole must come so much larger.
+    wide = math.ceil((right - left) * width / (shown[2] - shown[0]))
+    high = math.ceil((bottom - top) * height / (shown[3] - shown[1]))
+    image = _image(picture, where, wanted=(wide, high))
+    across, down = image.width / width, image.height / height
+    part = (shown[0] * across, shown[1] * down, shown[2] * across, shown[3] * down)
+    return _laid(image, plan.canvas, part, plan.content)
 
 
-def num_tiles(tiles: tuple[int, int]) -> int:
-    """How many pictures become of one that is cut into rows and columns, and a small one of it."""
-    count = tiles[0] * tiles[1]
-    return count if count == 1 else count + 1
+def _as_it_is(picture: np.ndarray, plan: Plan) -> bool:
+    whole = sides_of(plan.canvas)
+    return picture.shape[:2] == plan.canvas == plan.size and plan.shown == plan.content == whole
 
 
 def tiles(pictures: np.ndarray, tiles: tuple[int, int], *, fit: str = "stretch") -> np.ndarray:
@@ -77,9 +118,8 @@ def tiles(pictures: np.ndarray, tiles: tuple[int, int], *, fit: str = "stretch")
     if rows * columns == 1:
         return pictures
     cut = rearrange(pictures, "N (r h) (c w) C -> N (r c) h w C", r=rows, c=columns)
-    how = "pad" if fit == "pad" else "stretch"  # nothing of it may be cut off
     size = (cut.shape[2], cut.shape[3])
-    small = [pixels(picture, size=size, fit=how) for picture in pictures]
+    small = [pixels(picture, size=size, fit=overview_fit(fit)) for picture in pictures]
     every = [np.concatenate((own, one[None])) for own, one in zip(cut, small, strict=True)]
     return np.concatenate([cut[:0].reshape(0, *cut.shape[2:]), *every])
 
@@ -134,32 +174,21 @@ def _image(picture: Picture, where: str, *, wanted: tuple[int, int] | None = Non
     return decode(encoded(picture, where), where=where, wanted=wanted)
 
 
-def _inside(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
-    """The largest size of the same proportions that fits in `room`."""
-    scale = min(room[0] / size[0], room[1] / size[1])
-    width, height = (max(1, round(side * scale)) for side in size)
-    return min(room[0], width), min(room[1], height)
+def _laid(image: Image.Image, canvas: Size, shown: Sides, content: Sides) -> np.ndarray:
+    """A part of a picture, in its pixels, where its content lies on a canvas."""
+    left, top, right, bottom = (round(side) for side in content)
+    inner = _resized(image, (right - left, bottom - top), box=shown)
+    if inner.size == (canvas[1], canvas[0]):
+        return np.array(inner)
+    page = Image.new("RGB", (canvas[1], canvas[0]), PADDING)
+    page.paste(inner, (left, top))
+    return np.array(page)
 
 
-def _fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
-    if fit == "pad":
-        inner = _resized(image, _inside(image.size, size))
-        page = Image.new("RGB", size, PADDING)
-        page.paste(inner, ((size[0] - inner.width) // 2, (size[1] - inner.height) // 2))
-        return page
-    return _resized(image, size, box=_middle(image.size, size) if fit == "crop" else None)
-
-
-def _middle(size: tuple[int, int], shape: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest box in the middle of `size` with the proportions of `shape`."""
-    scale = min(size[0] / shape[0], size[1] / shape[1])
-    left, top = (size[0] - shape[0] * scale) / 2, (size[1] - shape[1] * scale) / 2
-    return max(left, 0.0), max(top, 0.0), size[0] - max(left, 0.0), size[1] - max(top, 0.0)
-
-
-def _resized(image: Image.Image, size: tuple[int, int],
-             box: tuple[float, float, float, float] | None = None) -> Image.Image:  # fmt: skip
-    if image.size == size and box in (None, (0.0, 0.0, *size)):
+def _resized(image: Image.Image, size: tuple[int, int], *, box: Sides) -> Image.Image:
+    if image.size == size and box == (0.0, 0.0, *size):
         return image
+    left, top, right, bottom = box  # rounding may reach beyond the edge by the last digit
+    box = max(0.0, left), max(0.0, top), min(image.width, right), min(image.height, bottom)
     # Pillow's filters widen when shrinking, so this is antialiased both ways.
     return image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)

@@ -1,4 +1,4 @@
-"""Order: which rows make up a step: a function of (seed, step), so resuming needs only the step.
+"""Order: which rows make up a step: a function of the seed and of where in the data it begins.
 
 Shapes: none; everything here is about indices.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,22 +26,52 @@ def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64([seed, epoch, size])).permutation(size)
 
 
-def shares(step: int, *, batch: int, weights: Sequence[float]) -> list[tuple[int, int]]:
-    """For each row of a step: (source, how many rows of that source came before).
+class Place(NamedTuple):
+    """Where in its sources a step begins: all that a run, of however many processes, resumes by.
 
-    Sources take turns in proportion to their weights: of the first rows, however many, the first
-    source has its share rounded down, the next its share of what is left, and so on. Every row has
-    exactly one source, and no source's count ever falls.
+    row: rows of all sources that were read before it, by all processes. weights: those by which
+    sources take turns here; since: from which row on; counts: rows of each that were read before.
     """
-    parts = _parts(tuple(weights))
-    before = _counts(step * batch, parts)
-    rows = []
-    for row in range(step * batch, (step + 1) * batch):
-        after = _counts(row + 1, parts)
-        source = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if b > a)
-        rows.append((source, before[source]))
-        before = after
-    return rows
+
+    row: int = 0
+    since: int = 0
+    weights: tuple[float, ...] = (1.0,)
+    counts: tuple[int, ...] = (0,)
+
+    @classmethod
+    def first(cls, weights: Sequence[float]) -> "Place":
+        """Where sources of these weights begin."""
+        return cls(weights=tuple(weights), counts=(0,) * len(weights))
+
+    def weighed(self, weights: Sequence[float]) -> "Place":
+        """The same place, from which on sources take turns by these weights."""
+        if tuple(weights) == self.weights:
+            return self
+        return Place(self.row, self.row, tuple(weights), self._counts(self.row))
+
+    def after(self, rows: int) -> "Place":
+        """The place so many rows on."""
+        return self._replace(row=self.row + rows)
+
+    def read(self, rows: int) -> list[tuple[int, int]]:
+        """For each of so many rows from here on: (source, how many of that source came before).
+
+        Sources take turns in proportion to their weights: of the first rows, however many, the
+        first source has its share rounded down, the next its share of what is left, and so on.
+        Every row has exactly one source, and no source's count ever falls.
+        """
+        before, found = self._counts(self.row), []
+        for row in range(self.row, self.row + rows):
+            after = self._counts(row + 1)
+            source = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if b > a)
+            found.append((source, before[source]))
+            before = after
+        return found
+
+    def _counts(self, row: int) -> tuple[int, ...]:
+        """How many of the rows before that one are each source's."""
+        own = _counts(row - self.since, _parts(self.weights))
+        return tuple(a + b for a, b in zip(self.counts, own, strict=True))
 
 
 @lru_cache(maxsize=64)
@@ -65,8 +96,9 @@ def _counts(rows: int, parts: tuple[Fraction, ...]) -> list[int]:
 
 @dataclass(slots=True)
 class Steps:
-    """The sampler: (step, progress) from `start` on; progress (0-1) is what curricula go by.
+    """The sampler: (place, progress) of steps from `start` on; curricula go by progress (0-1).
 
+    Each takes `rows` rows, of all processes together, by the `weights` that hold at its progress.
     `progress` is called when a step is handed to the workers; in a run of a fixed number of steps
     it is a function of the step alone, so that a resumed run sees the same.
     """
@@ -74,9 +106,14 @@ class Steps:
     start: int
     total: int | None
     progress: Callable[[int], float]
+    place: Place
+    rows: int
+    weights: Callable[[float], Sequence[float]]
 
-    def __iter__(self) -> Iterator[tuple[int, float]]:
-        step = self.start
+    def __iter__(self) -> Iterator[tuple[Place, float]]:
+        step, place = self.start, self.place
         while self.total is None or step < self.total:
-            yield step, self.progress(step)
-            step += 1
+            progress = self.progress(step)
+            place = place.weighed(self.weights(progress))
+            yield place, progress
+            step, place = step + 1, place.after(self.rows)

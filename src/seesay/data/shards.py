@@ -16,17 +16,19 @@ EXTENSIONS = (*decode.EXTENSIONS, *video.EXTENSIONS)
 # A file's ending -> the column that its text is.
 TEXTS = {".txt": "caption", ".cls": "label"}
 ENDINGS = (*TEXTS, ".json")
+BLOCK = 512  # bytes; a tar file is made of such
 
 
-def table(paths: Sequence[Path]) -> Table:
+def table(paths: Sequence[Path], root: Path | None = None) -> Table:
     """The samples of tar shards: pictures with `.json`, `.txt` (caption) or `.cls` (class) beside.
 
-    Texts are read at once, pictures when the rows are.
+    Texts are read at once, pictures when the rows are. Of several shards, one that cannot be read
+    is a broken row.
 
     Raises:
         DataError: not a tar file, cut short, or without samples.
     """
-    samples = {path: _index(path) for path in paths}
+    samples, lost = _indexed(paths)
     columns: dict[str, None] = {"image": None}
     for found in samples.values():
         for _, row, _ in found:
@@ -37,13 +39,30 @@ def table(paths: Sequence[Path]) -> Table:
         raise DataError("no samples in it", where=where, fix=fix)
 
     def rows(wanted: Collection[str]) -> Iterator[Row]:
+        yield from lost
         for path, found in samples.items():
             yield from _with_pictures(path, found)
 
-    return Table(where, "tar shards", tuple(columns), rows, paths[0].parent, {})
+    return Table(where, "tar shards", tuple(columns), rows, root or paths[0].parent)
 
 
 _Sample = tuple[Origin, Mapping[str, Any] | str, list[tarfile.TarInfo]]
+
+
+def _indexed(paths: Sequence[Path]) -> tuple[dict[Path, list[_Sample]], list[Row]]:
+    """The samples of each shard, and the shards that cannot be read."""
+    samples: dict[Path, list[_Sample]] = {}
+    lost: list[Row] = []
+    first: DataError | None = None
+    for path in paths:
+        try:
+            samples[path] = _index(path)
+        except DataError as error:
+            first = first or error
+            lost.append((Origin(str(path)), f"{error.what}; {error.fix}"))
+    if first and not samples:
+        raise first
+    return samples, lost
 
 
 def _index(path: Path) -> list[_Sample]:
@@ -67,12 +86,28 @@ def _tar(path: Path) -> tarfile.TarFile:
 
 def _members(tar: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
     known = (*EXTENSIONS, *ENDINGS)
+    fix = "write or download it again"
     try:
         members = tar.getmembers()
     except (tarfile.TarError, OSError, EOFError) as error:
-        fix = "write or download it again"
-        raise DataError(f"cut short: {error}", where=str(path), fix=fix) from None
+        what = f"cut short: {error} ({_size(path)} bytes)"
+        raise DataError(what, where=str(path), fix=fix) from None
+    end = max((m.offset_data + -(-m.size // BLOCK) * BLOCK for m in members), default=0)
+    if not _ends_at(path, end):
+        what = f"cut short: no end after its {len(members)} files, at byte {end} of {_size(path)}"
+        raise DataError(what, where=str(path), fix=fix)
     return [m for m in members if m.isfile() and m.name.lower().endswith(known)]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _ends_at(path: Path, offset: int) -> bool:
+    """Whether the block of zeros that ends a tar file is there: `tarfile` takes less for an end."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(BLOCK) == bytes(BLOCK)
 
 
 def _key(name: str) -> tuple[str, str]:

@@ -5,13 +5,16 @@ Shapes: N pictures, H W pixels.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from seesay.config import SourceConfig, StageConfig
-from seesay.data import order
+from seesay.data import clips, order
+from seesay.data.augment import Augment, Change
 from seesay.data.collate import Row
+from seesay.data.look import Look
 from seesay.data.rows import TRIES, FileRows, SceneRows, staged, straight
 from seesay.records import Example, Turn
 
@@ -61,6 +64,11 @@ class ShotRows:
             for i, example in enumerate(plain.examples):
                 self._pools.setdefault(kind_of(example), []).append(i)
 
+    def __len__(self) -> int:
+        """Rows of an epoch."""
+        assert isinstance(self.plain, FileRows)
+        return len(self.plain)
+
     def row(self, index: int, stage: StageConfig | None) -> Row:
         """The row at an index."""
         random = np.random.Generator(np.random.PCG64([self.seed, index, _SHOTS]))
@@ -78,40 +86,51 @@ class ShotRows:
 
     def _fitting(self, examples: Sequence[Example], index: int, *, about: bool) -> Row | None:
         """As many of the examples as fit a row, the last of them for certain."""
-        augment = getattr(self.plain, "augment", None)
-        changes = [augment.drawn(self.seed, index, i) if augment else None
-                   for i in range(len(examples))]  # fmt: skip
-        told = [
-            replace(e, turns=tuple(self._told(change.turns(e.turns) if change else e.turns)))
-            for e, change in zip(examples, changes, strict=True)
-        ]
-        for first in range(len(told) - 1):
-            whole = conversation(replace(told[-1], shots=tuple(told[first:-1])))
-            document = self.fit.document(self.text, whole.turns, where=str(whole.origin))
+        augment = getattr(self.plain, "augment", None) or Augment()
+        changes = [augment.drawn(self.seed, index, i) for i in range(len(examples))]
+        for first in range(len(examples) - 1):
+            some = examples[first:]
+            looks = self._looks(some, changes[first:])
+            told = [
+                replace(e, turns=tuple(self._told(look.told(e).turns)))
+                for e, look in zip(some, looks, strict=True)
+            ]
+            whole = conversation(replace(told[-1], shots=tuple(told[:-1])))
+            tokens = [each for look in looks for each in look.tokens]
+            document = self.fit.document(
+                self.text, whole.turns, tokens=tokens, where=str(whole.origin)
+            )
             if document.num_inputs <= self.fit.row_tokens:
-                shown = [
-                    self.fit.cut(change.picture(pixels) if change else pixels)
-                    for pixels, change in zip(
-                        map(self._pixels, examples[first:]), changes[first:], strict=True
-                    )
-                ]
+                tiles = [np.zeros((0, *self.fit.size, 3), np.uint8)]
+                for pair in zip(some, looks, strict=True):
+                    tiles += self._tiles(*pair)
                 return Row(
-                    np.concatenate(shown),
+                    np.concatenate(tiles),
                     (document,),
                     str(whole.origin),
-                    self._labels(examples[first:]),
-                    self._about(examples[first:]) if about else None,
-                    timing=self.fit.timing(whole.images),
+                    self._labels(some),
+                    self._about(some) if about else None,
+                    timing=clips.timing(whole.images, [p for look in looks for p in look.plans]),
                 )
         return None
+
+    def _looks(self, examples: Sequence[Example], changes: Sequence[Change]) -> list[Look]:
+        """How the pictures of each example are shown, all of them in one conversation."""
+        pictures = [picture for example in examples for picture in example.images]
+        plans = iter(self.fit.plans(pictures, where=str(examples[-1].origin)))
+        own = [tuple(islice(plans, len(example.images))) for example in examples]
+        return [
+            Look(self.fit, some, change).fitting([example])
+            for example, some, change in zip(examples, own, changes, strict=True)
+        ]
 
     def _told(self, turns: Sequence[Turn]) -> Sequence[Turn]:
         return turns if self.config.reasoning else straight(turns)
 
-    def _pixels(self, example: Example) -> np.ndarray:
+    def _tiles(self, example: Example, look: Look) -> list[np.ndarray]:
         if isinstance(self.plain, FileRows):
-            return self.plain.pictures(example)
-        return self.fit.frames(example.images)
+            return self.plain.tiles(example, look)
+        return look.tiles(self.fit.pixels(example.images, plans=look.shown))
 
     def _labels(self, examples: Sequence[Example]) -> np.ndarray | None:
         if isinstance(self.plain, FileRows) or not self.fit.patches or self.config.told:
@@ -152,7 +171,8 @@ class ShotRows:
         world = scenes.World(
             seed=self.seed, split="train", objects=rules.objects, language=rules.language
         )
-        resolution = max(self.fit.whole)
+        assert isinstance(self.plain, SceneRows)
+        resolution = self.plain.side
         if random.random() < rules.bind:
             last = scenes.bound(world, index, shots=count, resolution=resolution)
             return [*last.shots, last]

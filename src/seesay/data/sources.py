@@ -1,28 +1,31 @@
 """Sources: `read` makes examples of what people have: tables, folders of pictures, tar shards."""
 
 import gc
-import glob
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
+from seesay.data import coco, folders, hub, objects, patterns, remote, video
 from seesay.data import columns as roles
-from seesay.data import folders, tables, video
 from seesay.data.decode import EXTENSIONS
 from seesay.data.examples import Broken, Reader
 from seesay.data.finder import Finder
-from seesay.data.tables import Table
+from seesay.data.remote import Say
+from seesay.data.tables import Row, Table
 from seesay.errors import DataError, nearest
 from seesay.footage import VideoConfig
 from seesay.records import Example
 
 __all__ = ["Broken", "Source", "read"]
 
-FILES = (*tables.READERS, ".tar")
+FILES = (*folders.READERS, ".tar")
 PACKED = (".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
 SHOWN = 5  # reasons that an error lists
+LOOKED_AT = 100  # rows that tell whether a column holds boxes
 MORE_BROKEN = (
     "allow more: limit_broken = 0.2 (train: --set data.limit_broken=0.2; eval: --limit-broken 0.2)"
 )
@@ -36,7 +39,7 @@ class Source:
     `rows` counts the rows: one may hold several examples (captions), or be broken.
     """
 
-    examples: list[Example]
+    examples: Sequence[Example]
     broken: list[Broken]
     rows: int
     format: str
@@ -59,47 +62,64 @@ def read(
     task: str | None = None,
     root: str | Path | None = None,
     footage: VideoConfig | None = None,
+    say: Say = lambda text: None,
 ) -> Source:
     """Examples from a file, a folder or a pattern such as `train-*.tar`.
 
     Args:
-        source: CSV, TSV, JSONL, JSON (a list; LLaVA's conversations too), Parquet, webdataset tar
-            shards, or a folder that holds one of these, pictures with a `.txt` beside each, or a
-            folder for each class.
+        source: CSV, TSV, JSONL, JSON (a list; LLaVA's conversations too), Parquet, Arrow, an
+            annotation set (COCO, RefCOCO, VQA, GQA, NLVR), webdataset tar shards, or a folder that
+            holds one of these, pictures with a `.txt` beside each, a folder for each class, or what
+            Hugging Face's `save_to_disk` wrote. Braces (`train-{000..009}.tar`), addresses of
+            shards and Parquet (`https://`, `s3://`) and data sets of Hugging Face's hub
+            (`hf://datasets/owner/name:train`). `:train` after a file takes that split of it.
         columns: which column is what, where the names do not say: {"image": "foto"}. The roles are
-            image, video, question, sentence, answer, label, caption, conversation, options, kind.
+            image, video, question, sentence, answer, label, caption, conversation, options, boxes,
+            corners, reasoning, kind.
         limit_broken: the share of rows that may be broken; they are left out and listed.
-        task: read the rows for this task (caption, vqa, classify, dialogue), or name them so.
+        task: read the rows for this task (caption, vqa, ground, classify, dialogue), or name them
+            so.
         root: where pictures are named from, and must lie; the table's own folder if not given.
         footage: which frames of a video are looked at.
+        say: told what takes long: what is being fetched.
 
     Raises:
         DataError: nothing there, not to be understood, or too many broken rows.
     """
     with _collector_paused():
-        return _read(source, columns, limit_broken, task, root, footage)
+        table = _table(str(source), Path(root) if root else None, say)
+        return _read(table, columns, limit_broken, task, footage)
 
 
-def _read(
-    source: str | Path,
-    columns: Mapping[str, str] | None,
-    limit_broken: float,
-    task: str | None,
-    root: str | Path | None,
-    footage: VideoConfig | None,
-) -> Source:
-    table = _table(source)
-    found = roles.find(table.columns, columns, task=task, where=table.path)
-    finder = Finder(
-        Path(root) if root else table.root, where=table.path, footage=footage, moving=found.moving
-    )
+def _read(table: Table, columns: Mapping[str, str] | None, limit_broken: float,
+          task: str | None, footage: VideoConfig | None) -> Source:  # fmt: skip
+    _check_split(table)
+    named = _unlike_boxes(table, columns or {})
+    found = roles.find(named, columns, task=task, where=table.path)
+    finder = Finder(table.root, where=table.path, footage=footage, moving=found.moving)
     reader = Reader(found, finder, table.classes, task)
     examples, broken, rows = reader.read(table.rows(found.wanted))
     if not rows:
         raise DataError("no rows under its header", where=table.path, fix="write some")
     if len(broken) > limit_broken * rows:
         raise _too_many(table, broken, rows, limit=limit_broken, root=finder.root)
+    if not examples and not broken:
+        raise DataError(f"{rows} rows without a box", where=table.path, fix="give some that have")
     return Source(examples, broken, rows, table.format, found.found, table.path)
+
+
+def _unlike_boxes(table: Table, given: Mapping[str, str]) -> list[str]:
+    """The columns, without those that are called as boxes are and hold something else."""
+    called = [name for name in table.columns if roles.called(name, roles.PLACES)]
+    other = [name for name in called if name not in given.values() and not _boxes_in(table, name)]
+    return [name for name in table.columns if name not in other]
+
+
+def _boxes_in(table: Table, name: str) -> bool:
+    """Whether some of a column's first cells say boxes."""
+    first = islice(table.rows([name]), LOOKED_AT)
+    cells = [row.get(name) for _, row in first if not isinstance(row, str)]
+    return not cells or any(map(objects.holds_boxes, cells))
 
 
 @contextmanager
@@ -114,18 +134,67 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _table(source: str | Path) -> Table:
+def _table(source: str, root: Path | None, say: Say) -> Table:
+    if hub.is_address(source):
+        return hub.table(source, root)
+    if remote.is_address(source):
+        return remote.table(source, root, say=say)
     path = Path(source).expanduser()
+    if path.exists():
+        return _local(path, root)
+    if patterns.is_pattern(str(path)):
+        return _matching(path, root)
+    file, colon, split = str(path).rpartition(":")
+    if colon and Path(file).is_file():
+        return _of_split(_local(Path(file), root), split)
+    return _local(path, root)
+
+
+def _local(path: Path, root: Path | None) -> Table:
     if path.is_dir():
-        return folders.table(path)
-    if not path.exists() and glob.has_magic(str(path)):
-        return _matching(path)
+        return folders.table(path, root)
     _readable(path)
-    return folders.opened([path])
+    return folders.opened([path], root)
 
 
-def _matching(pattern: Path) -> Table:
-    paths = [Path(name) for name in sorted(glob.glob(str(pattern)))]
+def _of_split(table: Table, split: str) -> Table:
+    """The rows of a table whose column `split` says so.
+
+    Raises:
+        DataError: it has no such column, or no such split.
+    """
+    column = next((name for name in table.columns if name.lower() == "split"), "")
+    counts = _splits(table, column) if column else {}
+    if split not in counts:
+        fix = f"there are: {', '.join(counts)}" if counts else "a column 'split' says what is what"
+        raise DataError(f"no split '{split}'", where=table.path, fix=fix)
+
+    def rows(wanted: Collection[str]) -> Iterator[Row]:
+        for origin, row in table.rows([*wanted, column]):
+            if isinstance(row, str) or str(row.get(column)) == split:
+                yield origin, row
+
+    return replace(table, path=f"{table.path}:{split}", rows=rows, split="")
+
+
+def _splits(table: Table, column: str) -> dict[str, int]:
+    """How many rows each split has."""
+    rows = (row for _, row in table.rows([column]) if not isinstance(row, str))
+    return dict(Counter(str(row[column]) for row in rows if row.get(column)))
+
+
+def _check_split(table: Table) -> None:
+    """See that rows of several splits are not mixed."""
+    counts = _splits(table, table.split) if table.split else {}
+    if len(counts) > 1:
+        listed = ", ".join(f"{name} ({count} rows)" for name, count in counts.items())
+        first = "train" if "train" in counts else next(iter(counts))
+        fix = f"say which, such as {table.path}:{first}"
+        raise DataError(f"it holds {len(counts)} splits: {listed}", where=table.path, fix=fix)
+
+
+def _matching(pattern: Path, root: Path | None) -> Table:
+    paths = patterns.files(str(pattern))
     if not paths:
         raise DataError("no file matches it", where=str(pattern), fix=_siblings(pattern))
     for path in paths:
@@ -134,7 +203,7 @@ def _matching(pattern: Path) -> Table:
     if len(endings) > 1:
         what = f"files of {len(endings)} kinds match: {', '.join(sorted(endings))}"
         raise DataError(what, where=str(pattern), fix="match one kind")
-    return folders.opened(paths)
+    return folders.opened(paths, root)
 
 
 def _readable(path: Path) -> None:
@@ -145,6 +214,9 @@ def _readable(path: Path) -> None:
         fix = "give the folder or the table that it belongs to"
         what = "video" if ending in video.EXTENSIONS else "picture"
         raise DataError(f"a single {what}, not a data set", where=str(path), fix=fix)
+    if ending in folders.PICKLES:
+        what = "a pickle, which could run any program: it is not opened"
+        raise DataError(what, where=str(path), fix=coco.CONVERT)
     if ending in PACKED:
         raise DataError(f"'{ending}' is packed", where=str(path), fix="unpack it first")
     if ending not in FILES:

@@ -1,8 +1,8 @@
-"""The stream: (step, progress) -> Batch, from mixtures of sources, through a curriculum."""
+"""The stream: (place, progress) -> Batch, from mixtures of sources, through a curriculum."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence, Sized
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -30,7 +30,7 @@ class Rows(Protocol):
 
 
 class Stream(Dataset):
-    """Batches by (step, progress): the same pair gives the same batch on every machine."""
+    """Batches by (place, progress): the same pair gives the same batch on every machine."""
 
     def __init__(
         self,
@@ -46,31 +46,60 @@ class Stream(Dataset):
         self.sources, self.config, self.text, self.fit = sources, config, text, fit
         self.batch, self.rank, self.ranks = batch, rank, ranks
         self.weights = tuple(source.weight for source in config.sources)
+        if config.temperature is not None:
+            sizes = [len(rows) for rows in sources if isinstance(rows, Sized)]
+            grown = [size ** (1 / config.temperature) for size in sizes]
+            self.weights = tuple(w * g for w, g in zip(self.weights, grown, strict=True))
 
     def stage(self, progress: float) -> StageConfig | None:
         """The stage of the curriculum at a share of training; one until 1.0 holds there too."""
         return next((s for s in self.config.stages if progress < s.until or s.until == 1.0), None)
 
-    def __getitem__(self, key: tuple[int, float]) -> Batch:
-        step, progress = key
-        rows, skipped = self._rows(step, self.stage(progress))
+    @property
+    def together(self) -> int:
+        """Rows that a step takes, of all processes."""
+        return self.batch * self.ranks
+
+    def mixture(self, progress: float) -> tuple[float, ...]:
+        """The sources' weights at a share of training."""
+        stage = self.stage(progress)
+        return self.weights if stage is None or stage.weights is None else stage.weights
+
+    def steps(
+        self,
+        *,
+        total: int | None,
+        progress: Callable[[int], float],
+        start: int = 0,
+        place: order.Place | None = None,
+    ) -> order.Steps:
+        """The steps from number `start` on, which begins at `place` (None: with the first row)."""
+        first = order.Place.first(self.mixture(0.0)) if place is None else place
+        return order.Steps(start, total, progress, first, self.together, self.mixture)
+
+    def step(self, number: int, progress: float) -> Batch:
+        """The batch of a step, had sources their weights of that progress from the first row on."""
+        first = order.Place.first(self.mixture(progress))
+        return self[first.after(number * self.together), progress]
+
+    def __getitem__(self, key: tuple[order.Place, float]) -> Batch:
+        place, progress = key
+        rows, skipped = self._rows(place, self.stage(progress))
         if not rows:
-            rows = self._instead(step, self.stage(progress), skipped)
+            rows = self._instead(place, self.stage(progress), skipped)
         made = collate(
             rows,
             picture_token=self.text.picture,
             picture_tokens=self.fit.picture_tokens,
             pad=self.text.pad,
+            room=self.fit.row_tokens if self.fit.packed else None,
         )
         return replace(made, skipped=tuple(skipped))
 
-    def _rows(self, step: int, stage: StageConfig | None) -> tuple[list[Row], list[str]]:
-        """This rank's rows of a step, and why others that belong to it are not there."""
-        # Of the step and these weights alone, so that a resumed run needs nothing else.
-        weights = self.weights if stage is None or stage.weights is None else stage.weights
-        places = order.shares(step, batch=self.batch * self.ranks, weights=weights)
-        # A stretch, not every n-th row: sources take turns, and each rank needs its mix of them.
-        own = places[self.rank * self.batch : (self.rank + 1) * self.batch]
+    def _rows(self, place: order.Place, stage: StageConfig | None) -> tuple[list[Row], list[str]]:
+        """This process's rows of a step, and why others that belong to it are not there."""
+        # A stretch, not every n-th row: sources take turns, and each process needs its mix of them.
+        own = place.after(self.rank * self.batch).read(self.batch)
         rows, skipped = [], []
         for source, index in own:
             row = self._row(source, index, stage, skipped)
@@ -78,9 +107,12 @@ class Stream(Dataset):
                 rows.append(row)
         return rows, skipped
 
-    def _instead(self, step: int, stage: StageConfig | None, skipped: Sequence[str]) -> list[Row]:
+    def _instead(
+        self, place: order.Place, stage: StageConfig | None, skipped: Sequence[str]
+    ) -> list[Row]:
         """Rows of a later step. How much may be broken is for training to say, which counts it."""
-        later = (self._rows(step + ahead, stage)[0] for ahead in range(1, LATER + 1))
+        steps = (place.after(ahead * self.together) for ahead in range(1, LATER + 1))
+        later = (self._rows(each, stage)[0] for each in steps)
         rows = next(filter(None, later), None)
         if rows is None:
             raise DataError(
@@ -101,21 +133,36 @@ class Stream(Dataset):
             return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A batch and where the next step begins. No tuple: torch would make lists of all in it."""
+
+    after: order.Place
+    batch: Batch
+
+    def pin_memory(self) -> "_Made":
+        return _Made(self.after, self.batch.pin_memory())
+
+
 class _Told(Dataset):
     """A stream whose errors come as items: torch would rewrap what a worker raises, as text."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
 
-    def __getitem__(self, key: tuple[int, float]) -> Batch | SeesayError:
+    def __getitem__(self, key: tuple[order.Place, float]) -> _Made | SeesayError:
         try:
-            return self.stream[key]
+            return _Made(key[0].after(self.stream.together), self.stream[key])
         except SeesayError as error:
             return error
 
 
-def loader(stream: Stream, steps: order.Steps, *, workers: int) -> Iterator[Batch]:
+def loader(
+    stream: Stream, steps: order.Steps, *, workers: int
+) -> Iterator[tuple[order.Place, Batch]]:
     """Batches in order, made ahead by worker processes (none: in this one).
+
+    With each comes the place where the step after it begins.
 
     Raises:
         SeesayError: as the stream does, when the batch's turn comes.
@@ -133,10 +180,10 @@ def loader(stream: Stream, steps: order.Steps, *, workers: int) -> Iterator[Batc
         # Its own, so that resuming does not draw from the random numbers training draws from.
         generator=torch.Generator(),
     )
-    for batch in made:
-        if isinstance(batch, SeesayError):
-            raise batch
-        yield batch
+    for item in made:
+        if isinstance(item, SeesayError):
+            raise item
+        yield item.after, item.batch
 
 
 def _one_thread(worker: int) -> None:

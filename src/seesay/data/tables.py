@@ -1,15 +1,17 @@
-"""Tables: CSV, TSV, JSONL, JSON and Parquet files -> rows by column name, each with its origin."""
+"""Tables: rows by column name, each with its origin; CSV and TSV files as such."""
 
 import codecs
 import csv
-import io
 import json
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from seesay.data.finder import Refused
 from seesay.errors import DataError
 from seesay.records import Origin
 
@@ -22,7 +24,10 @@ class Table:
     """Columns and rows, before anything is known of what they mean.
 
     `rows` is called with the columns that are wanted. `root` is the folder that pictures are named
-    from. `classes` are the names of columns that hold class numbers (Hugging Face's ClassLabel).
+    from, and must lie in. `classes` are the names of columns that hold class numbers (Hugging
+    Face's ClassLabel; of a column within another, by `objects.category`). `types` says of columns
+    whether they hold text or numbers, where the file does. `split` is the column whose values are
+    splits that must not be mixed.
     """
 
     path: str
@@ -30,24 +35,42 @@ class Table:
     columns: tuple[str, ...]
     rows: Callable[[Collection[str]], Iterable[Row]]
     root: Path
-    classes: Mapping[str, tuple[str, ...]]
-
-
-def table(path: Path) -> Table:
-    """The table in a file, by its extension.
-
-    Raises:
-        DataError: empty, not UTF-8, not what the extension says, or without rows.
-    """
-    if path.stat().st_size == 0:
-        raise DataError("empty: 0 bytes", where=str(path), fix="write or download it again")
-    return READERS[path.suffix.lower()](path)
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
 
 
 def plain(path: Path, columns: tuple[str, ...], rows: list[Row], *, format: str,
           root: Path) -> Table:  # fmt: skip
     """A table of rows that are already there."""
-    return Table(str(path), format, columns, lambda wanted: rows, root, {})
+    return Table(str(path), format, columns, lambda wanted: rows, root)
+
+
+def listed(
+    path: Path,
+    entries: Iterable[Any],
+    make: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]],
+) -> list[Row]:
+    """Rows made of the objects that a file lists, the first of which is row 1.
+
+    `make` may raise `Refused`: its object is then a broken row.
+    """
+    rows: list[Row] = []
+    for number, entry in enumerate(entries, 1):
+        origin = Origin(str(path), number)
+        try:
+            if not isinstance(entry, dict):
+                raise Refused("not an object")
+            rows += [(origin, row) for row in list(make(entry))]
+        except Refused as why:
+            rows.append((origin, str(why)))
+    return rows
+
+
+def id_in(entry: Mapping[str, Any], key: str) -> int | str | None:
+    """What an entry of an annotation set goes by: a number or a text; None for anything else."""
+    found = entry.get(key)
+    return found if isinstance(found, (int, str)) else None
 
 
 def joined(tables: Sequence[Table]) -> Table:
@@ -58,12 +81,7 @@ def joined(tables: Sequence[Table]) -> Table:
     """
     first = tables[0]
     for other in tables[1:]:
-        if set(other.columns) != set(first.columns):
-            ours, theirs = ", ".join(first.columns), ", ".join(other.columns)
-            what = f"columns {theirs}; {first.path} has {ours}"
-            raise DataError(what, where=other.path, fix="read them one by one")
-        if other.root != first.root:
-            what = f"beside other pictures than {first.path}"
+        if what := _differs(first, other):
             raise DataError(what, where=other.path, fix="read them one by one")
 
     def rows(wanted: Collection[str]) -> Iterator[Row]:
@@ -72,6 +90,24 @@ def joined(tables: Sequence[Table]) -> Table:
 
     path = first.path if len(tables) == 1 else f"{first.path} and {len(tables) - 1} more"
     return replace(first, path=path, rows=rows)
+
+
+def _differs(first: Table, other: Table) -> str:
+    """What is not the same of two tables that are to be one."""
+    if set(other.columns) != set(first.columns):
+        ours, theirs = ", ".join(first.columns), ", ".join(other.columns)
+        return f"columns {theirs}; {first.path} has {ours}"
+    for name, kind in other.types.items():
+        if first.types.get(name, kind) != kind:
+            return f"column '{name}' holds {kind}; in {first.path} {first.types[name]}"
+    for name in dict.fromkeys((*first.classes, *other.classes)):
+        ours, theirs = first.classes.get(name, ()), other.classes.get(name, ())
+        if ours != theirs:
+            return (
+                f"the classes of '{name}' are {', '.join(theirs) or 'none'}; "
+                f"{first.path} has {', '.join(ours) or 'none'}"
+            )
+    return f"beside other pictures than {first.path}" if other.root != first.root else ""
 
 
 def decoded(data: bytes, path: str) -> str:
@@ -93,6 +129,23 @@ def decoded(data: bytes, path: str) -> str:
         ) from None
 
 
+def json_object(path: Path) -> Mapping[str, Any]:
+    """The one object that a JSON file holds.
+
+    Raises:
+        DataError: it is not JSON, or holds something else.
+    """
+    fix = "write or download it again"
+    try:
+        value = json.loads(decoded(path.read_bytes(), str(path)))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not JSON: {error}", where=str(path), fix=fix) from None
+    if isinstance(value, dict):
+        return value
+    what = f"a JSON {type(value).__name__}; expected an object"
+    raise DataError(what, where=str(path), fix=fix)
+
+
 def _converted(path: str, encoding: str) -> str:
     return f"convert it: iconv -f {encoding} -t UTF-8 {shlex.quote(path)} > new"
 
@@ -108,18 +161,42 @@ def _guess(data: bytes) -> str:
     return "GB18030" if 2 * chinese > len(foreign) else "WINDOWS-1252"
 
 
-def _separated(path: Path) -> Table:
-    text = decoded(path.read_bytes(), str(path))
-    head = text.split("\n", 1)[0]
+def separated(path: Path, root: Path | None = None) -> Table:
+    """The rows of a CSV or TSV file."""
+    with opened_text(path) as file:
+        head = file.readline()
     delimiter = max(",;\t", key=head.count) if path.suffix.lower() == ".csv" else "\t"
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows = _records(lines, str(path))
-    _, columns = next(rows, (0, []))
+
+    def records() -> Iterator[tuple[int, list[str] | str]]:
+        with opened_text(path) as file:
+            yield from _records(csv.reader(file, delimiter=delimiter, strict=True), str(path))
+
+    _, columns = next(records(), (0, []))
     if isinstance(columns, str) or not any(columns):
         raise DataError("no header row", where=f"{path}:1", fix="write the columns' names first")
     names = tuple(name.strip() for name in columns)
+
+    def rows(wanted: Collection[str]) -> Iterator[Row]:
+        # Read anew each time, row by row: a million of them are not to be held.
+        yield from _named(islice(records(), 1, None), names, str(path))
+
     format = "CSV" if path.suffix.lower() == ".csv" else "TSV"
-    return plain(path, names, list(_named(rows, names, str(path))), format=format, root=path.parent)
+    return Table(str(path), format, names, rows, root or path.parent)
+
+
+@contextmanager
+def opened_text(path: Path) -> Iterator[TextIO]:
+    """A file of UTF-8 text, to be read a line at a time; line ends as they are.
+
+    Raises:
+        DataError: another encoding, as `decoded`, where it is come upon.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as text:
+            yield text
+    except UnicodeDecodeError:
+        decoded(path.read_bytes(), str(path))
+        raise
 
 
 def _records(lines: Any, path: str) -> Iterator[tuple[int, list[str] | str]]:
@@ -149,108 +226,3 @@ def _named(rows: Iterable[tuple[int, list[str] | str]], names: tuple[str, ...],
             yield Origin(path, line), cells
         elif cells:
             yield Origin(path, line), f"{len(cells)} cells; the header has {width}"
-
-
-def _lines(path: Path) -> Table:
-    return _from_lines(path, decoded(path.read_bytes(), str(path)))
-
-
-def _from_lines(path: Path, text: str) -> Table:
-    # Not `splitlines`: JSON text may hold the other line ends that it splits at.
-    rows = [
-        (Origin(str(path), number), _object(line))
-        for number, line in enumerate(text.split("\n"), 1)
-        if line.strip()
-    ]
-    return _of_objects(path, rows, "JSONL")
-
-
-def _object(line: str) -> Mapping[str, Any] | str:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return f"not JSON: {error}"
-    if isinstance(value, dict):
-        return value
-    return f"a JSON {type(value).__name__}; expected an object with named columns"
-
-
-def _of_objects(path: Path, rows: list[Row], format: str) -> Table:
-    names: dict[str, None] = {}
-    for _, row in rows:
-        if not isinstance(row, str):
-            names.update(dict.fromkeys(row))
-    return plain(path, tuple(names), rows, format=format, root=path.parent)
-
-
-def _json(path: Path) -> Table:
-    text = decoded(path.read_bytes(), str(path))
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        # Many tools write one object a line and call it `.json`.
-        if "Extra data" in str(error) and text.lstrip().startswith("{"):
-            return _from_lines(path, text)
-        raise DataError(f"not JSON: {error}", where=str(path), fix="write it again") from None
-    if not isinstance(values, list):
-        raise DataError(
-            f"a JSON {type(values).__name__}; expected a list of objects",
-            where=str(path),
-            fix='write [{"image": ..., "caption": ...}, ...], or one object a line as .jsonl',
-        )
-    rows: list[Row] = [
-        (Origin(str(path), number), value if isinstance(value, dict) else "not an object")
-        for number, value in enumerate(values, 1)
-    ]
-    return _of_objects(path, rows, "JSON")
-
-
-def _parquet(path: Path) -> Table:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        fix = "write or download it again"
-        raise DataError(f"not Parquet: {error}", where=str(path), fix=fix) from None
-
-    def rows(wanted: Collection[str]) -> Iterator[Row]:
-        number = 0
-        try:
-            for batch in file.iter_batches(256, columns=list(wanted)):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield Origin(str(path), number), row
-        except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise DataError(
-                f"cannot be read after row {number}: {error}",
-                where=str(path),
-                fix="write or download it again",
-            ) from None
-
-    schema = file.schema_arrow
-    columns, classes = tuple(schema.names), _class_names(schema.metadata or {})
-    return Table(str(path), "Parquet", columns, rows, path.parent, classes)
-
-
-def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return {
-            name: tuple(map(str, feature["names"]))
-            for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
-    except (KeyError, TypeError, ValueError):
-        return {}
-
-
-READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": _separated,
-    ".tsv": _separated,
-    ".jsonl": _lines,
-    ".ndjson": _lines,
-    ".json": _json,
-    ".parquet": _parquet,
-}

@@ -169,11 +169,11 @@ class Text:
         *,
         limit: int | None = None,
         where: str = "",
-        picture_tokens: int = 1,
+        picture_tokens: int | Sequence[int] = 1,
     ) -> Document:
         """Turns as a document of at most `limit` tokens.
 
-        picture_tokens: of each picture that is shown inside.
+        picture_tokens: of each picture that is shown inside, or of all of them.
 
         Raises:
             LengthError: where nothing to learn, or not every picture, would be left within the
@@ -199,16 +199,14 @@ class Text:
             )
         return Document(document.tokens[:limit], learned, document.pictured)
 
-    def _spread(self, document: Document, picture_tokens: int) -> Document:
+    def _spread(self, document: Document, picture_tokens: int | Sequence[int]) -> Document:
         """A document in which every picture's mark stands as often as the picture has tokens."""
         if not document.pictured or picture_tokens == 1:
             return document
-        times = np.where(document.tokens == self.picture, picture_tokens, 1)
-        return Document(
-            document.tokens.repeat(times),
-            document.learned.repeat(times),
-            document.pictured * picture_tokens,
-        )
+        times = np.ones(len(document.tokens), np.int64)
+        times[document.tokens == self.picture] = picture_tokens
+        tokens, learned = document.tokens.repeat(times), document.learned.repeat(times)
+        return Document(tokens, learned, int(times[document.tokens == self.picture].sum()))
 
     def _encode(self, turns: tuple[Turn, ...]) -> Document:
         text, spans = self.template.render(turns)

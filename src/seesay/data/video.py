@@ -16,7 +16,7 @@ import numpy as np
 from seesay.data import decode, tape
 from seesay.errors import PictureError
 from seesay.footage import VideoConfig
-from seesay.records import Frame, Picture, Turn
+from seesay.records import Clip, Frame, Picture, Turn
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
 MAX_FOLDER = 200_000  # frames in a folder
@@ -105,11 +105,12 @@ def decoded(pictures: Sequence[Picture], *, where: str = "") -> Iterator[Picture
     Raises:
         PictureError: see `tape.pictures`.
     """
-    for source, run in groupby(pictures, key=_file):
+    for run in runs(pictures):
+        frames = [own for own in run if isinstance(own, Frame)]
+        source = _file(run[0])
         if source is None:
             yield from (own.source if isinstance(own, Frame) else own for own in run)
             continue
-        frames = [own for own in run if isinstance(own, Frame)]
         times = [own.at for own in frames if own.at is not None]
         named = where or frames[0].video
         if times == sorted(times):
@@ -120,8 +121,18 @@ def decoded(pictures: Sequence[Picture], *, where: str = "") -> Iterator[Picture
         yield from (np.asarray(found[time]) for time in times)
 
 
+def runs(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+    """Neighbouring pictures that are of one video file, together; each other by itself."""
+    for source, run in groupby(pictures, key=_file):
+        if source is None:
+            yield from ([own] for own in run)
+        else:
+            yield list(run)
+
+
 def _file(picture: Picture) -> Path | bytes | None:
     """The video file that a picture is decoded from, where it is in one."""
+    picture = picture.frames[0] if isinstance(picture, Clip) else picture
     if not isinstance(picture, Frame) or picture.at is None:
         return None
     return picture.source if isinstance(picture.source, Path | bytes) else None

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from seesay.errors import DataError
 from seesay.metrics.text import CJK
@@ -50,3 +50,20 @@ def exact_match(answers: Sequence[str], truths: Sequence[str]) -> Bool[np.ndarra
         raise DataError(f"{len(answers)} answers against {len(truths)} truths")
     pairs = zip(answers, truths, strict=True)
     return np.array([normalise(said) == normalise(truth) for said, truth in pairs], dtype=bool)
+
+
+def agreement(answers: Sequence[str], votes: Sequence[Sequence[str]]) -> Float[np.ndarray, " N"]:
+    """How far each answer agrees with what several people said, as VQA is scored.
+
+    A third for each who said so, 1 at the most, averaged over all ways to leave one of them out
+    (Antol et al., ICCV 2015, and its evaluation): of ten, two give 0.6, four or more 1.
+    """
+    if len(answers) != len(votes):
+        raise DataError(f"{len(answers)} answers against {len(votes)} groups of votes")
+    return np.array([_agreed(said, cast) for said, cast in zip(answers, votes, strict=True)])
+
+
+def _agreed(said: str, cast: Sequence[str]) -> float:
+    same, total = sum(normalise(vote) == normalise(said) for vote in cast), len(cast)
+    left_out, kept = min(1.0, (same - 1) / 3), min(1.0, same / 3)
+    return (same * left_out + (total - same) * kept) / total if same else 0.0

@@ -31,6 +31,8 @@ class Model(nn.Module):
     interleaves: bool = False
     # Whether each document begins with its row's pictures, which its question has a say in.
     instructed: bool = False
+    # Whether several groups of pictures, each with its documents, may share a row.
+    packs: bool = False
     vision: nn.Module
     picture_token: int
     # The words' side: an `embedding`, and the `logits` of features; None where there is none.

@@ -24,7 +24,7 @@ class Cross(Transformer):
     """
 
     can = ("answer", "choose", "caption")
-    interleaves = True
+    interleaves = packs = True
 
     def __init__(
         self, *, vision: nn.Module, connector: nn.Module, text: Decoder, picture_token: int

@@ -35,7 +35,7 @@ class Prefix(Transformer):
     """
 
     can = ("answer", "choose", "caption")
-    interleaves = True
+    interleaves = packs = True
 
     def __init__(
         self,
@@ -48,7 +48,8 @@ class Prefix(Transformer):
         instructed: bool = False,
     ) -> None:
         super().__init__()
-        self.instructed, self.interleaves = instructed, not instructed
+        self.instructed = instructed
+        self.interleaves = self.packs = not instructed
         self.vision, self.connector, self.text = vision, connector, text
         self.picture_token, self.prefix_lm = picture_token, prefix_lm
 

@@ -39,7 +39,7 @@ class Queries(Embedder, Matcher, Speaker):
     """
 
     can = ("embed", "choose", "answer", "match", "caption")
-    interleaves = True
+    interleaves = packs = True
 
     def __init__(
         self,

@@ -108,12 +108,10 @@ def predictor(
     name: str = "model",
 ) -> SeesayPredictor:
     """A predictor of a model in memory."""
-    fit = Fit(
+    fit = Fit.of(
+        recipe.data,
         size=recipe.model.vision.size,
         picture_tokens=families.picture_tokens(recipe.model),
-        row_tokens=recipe.data.row_tokens,
-        how=recipe.data.fit,
-        tiles=recipe.data.grid,
         interleaved=model.interleaves,
         instructed=model.instructed,
         regions=recipe.model.vision.regions,

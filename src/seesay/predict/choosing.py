@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from seesay.data.collate import Row, split
+from seesay.data.collate import Row
+from seesay.data.packing import split
 from seesay.data.text import Document
 from seesay.model.contract import Embedder, Matcher
 from seesay.predict.pictures import Pictures
-from seesay.predict.protocol import Prompt
+from seesay.predict.shown import Shown
 from seesay.records import Turn
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 # Options share a row up to so many tokens: attention costs the square of a row's length.
 OPTION_TOKENS = 192
 
-_Way = Callable[["SeesayPredictor", Sequence[Prompt], Sequence[Sequence[str]]], list[list[float]]]
+_Way = Callable[["SeesayPredictor", Sequence[Shown], Sequence[Sequence[str]]], list[list[float]]]
 
 
 def weigh(
-    predictor: "SeesayPredictor", prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    predictor: "SeesayPredictor", prompts: Sequence[Shown], options: Sequence[Sequence[str]]
 ) -> list[list[float]]:
     """A score for each option of each prompt: natural logarithms, up to a constant a prompt."""
     scores: list[list[float]] = [[] for _ in prompts]
@@ -36,13 +37,13 @@ def weigh(
     return scores
 
 
-def _ways(predictor: "SeesayPredictor", prompts: Sequence[Prompt]) -> dict[_Way, list[int]]:
+def _ways(predictor: "SeesayPredictor", prompts: Sequence[Shown]) -> dict[_Way, list[int]]:
     """How each prompt's options are weighed."""
     ways: dict[_Way, list[int]] = {}
     can = predictor.model.can
-    for i, prompt in enumerate(prompts):
+    for i, own in enumerate(prompts):
         way = _by_slots if "fill" in can else _by_space
-        statement = predictor.is_bare(prompt)
+        statement = predictor.is_bare(own.prompt)
         if "caption" in can:
             way = _by_words
         elif statement and "embed" in can:
@@ -54,7 +55,7 @@ def _ways(predictor: "SeesayPredictor", prompts: Sequence[Prompt]) -> dict[_Way,
 
 
 def by_match(
-    predictor: "SeesayPredictor", prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    predictor: "SeesayPredictor", prompts: Sequence[Shown], options: Sequence[Sequence[str]]
 ) -> list[list[float]]:
     """Whether each option is true of the pictures: log p(true) / p(false)."""
     assert isinstance(predictor.model, Matcher)
@@ -73,12 +74,12 @@ def by_match(
 
 
 def _by_space(
-    predictor: "SeesayPredictor", prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    predictor: "SeesayPredictor", prompts: Sequence[Shown], options: Sequence[Sequence[str]]
 ) -> list[list[float]]:
     """How alike the pictures and "question option" are in the common space."""
     assert isinstance(predictor.model, Embedder)
     pictures = Pictures(predictor, prompts, connect=False)
-    asked = [" ".join(turn.text for turn in predictor.asked(prompt)) for prompt in prompts]
+    asked = [" ".join(turn.text for turn in predictor.asked(own.prompt)) for own in prompts]
     texts = [f"{q} {o}".strip() for q, own in zip(asked, options, strict=True) for o in own]
     owner = [i for i, own in enumerate(options) for _ in own]
     with predictor.autocast():
@@ -93,11 +94,11 @@ def _by_space(
 
 
 def _by_slots(
-    predictor: "SeesayPredictor", prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    predictor: "SeesayPredictor", prompts: Sequence[Shown], options: Sequence[Sequence[str]]
 ) -> list[list[float]]:
     """The sum of log-probabilities of each option's words, filled in all at once."""
     pictures = Pictures(predictor, prompts)
-    documents = [predictor.document(predictor.asked(prompt)) for prompt in prompts]
+    documents = [predictor.document(predictor.asked(own.prompt), own.tokens) for own in prompts]
     rows = [Row(pictures.of(i), (document,), f"prompt {i}") for i, document in enumerate(documents)]
     batch, context = (
         predictor.collate(rows).to(predictor.device),
@@ -114,7 +115,7 @@ def _by_slots(
 
 
 def _by_words(
-    predictor: "SeesayPredictor", prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    predictor: "SeesayPredictor", prompts: Sequence[Shown], options: Sequence[Sequence[str]]
 ) -> list[list[float]]:
     """The sum of log-probabilities of each option's words, one after another."""
     pictures = Pictures(predictor, prompts)
@@ -135,13 +136,14 @@ def _by_words(
 
 
 def _option_rows(
-    predictor: "SeesayPredictor", prompt: Prompt, options: Sequence[str]
+    predictor: "SeesayPredictor", own: Shown, options: Sequence[str]
 ) -> list[tuple[Document, ...]]:
     """The options' documents, several a row."""
-    asked = predictor.asked(prompt)
-    documents = [predictor.document((*asked, Turn("assistant", option))) for option in options]
+    asked = predictor.asked(own.prompt)
+    turns = [(*asked, Turn("assistant", option)) for option in options]
+    documents = [predictor.document(each, own.tokens) for each in turns]
     for document in documents:
-        predictor.check_length(document.num_inputs, prompt, "shorten the question or the option")
+        predictor.check_length(document.num_inputs, own, "shorten the question or the option")
     lengths = [document.num_inputs for document in documents]
     rows = split(lengths, room=max(*lengths, OPTION_TOKENS))
     return [tuple(documents[i] for i in row) for row in rows]

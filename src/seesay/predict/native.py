@@ -6,14 +6,13 @@ common space, Y vocabulary, B prompts.
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 
-from seesay.coordinates import SCALE
 from seesay.data.collate import Row, collate
 from seesay.data.fit import Fit
+from seesay.data.plan import Plan
 from seesay.data.text import Document, Text
 from seesay.errors import CapabilityError, DataError, LengthError
 from seesay.model import generate
@@ -24,6 +23,7 @@ from seesay.model.rows import SLOTS, Asked, Context
 from seesay.predict import choosing
 from seesay.predict.pictures import Pictures
 from seesay.predict.protocol import Answer, Decoding, Prompt
+from seesay.predict.shown import Shown
 from seesay.records import Batch, Box, Picture, Turn
 
 
@@ -61,13 +61,16 @@ class SeesayPredictor:
             CapabilityError: a model that says nothing, or no more than short answers to questions.
         """
         self._able("answer", "says nothing by itself")
-        prompts = self._pooled(prompts)
         if any(self.is_bare(prompt) for prompt in prompts):
             self._able("caption", f"says answers of up to {SLOTS} words, and no caption")
         answers: list[Answer] = []
         for start in range(0, len(prompts), self.most_rows):
-            answers += self._answer(prompts[start : start + self.most_rows], start)
+            answers += self._answer(self.shown(prompts[start : start + self.most_rows]), start)
         return answers
+
+    def shown(self, prompts: Sequence[Prompt]) -> list[Shown]:
+        """Prompts as the model is shown them."""
+        return [Shown.of(prompt, self.fit) for prompt in prompts]
 
     def choose(
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
@@ -86,12 +89,11 @@ class SeesayPredictor:
         if empty is not None:
             raise DataError(f"prompt {empty} has 0 options to choose among", fix="give one or more")
         self._able("choose", "knows no words to choose among")
-        prompts = self._pooled(prompts)
         chosen: list[np.ndarray] = []
         rows = max(1, self.most_rows // 4)
         for start in range(0, len(prompts), rows):
             end = start + rows
-            chosen += self._choose(prompts[start:end], options[start:end])
+            chosen += self._choose(self.shown(prompts[start:end]), options[start:end])
         return chosen
 
     def embed(self, images: Sequence[Picture] = (), *, texts: Sequence[str] = ()) -> np.ndarray:
@@ -131,8 +133,9 @@ class SeesayPredictor:
     @torch.inference_mode()
     def _match(self, images: Sequence[Picture], texts: Sequence[str]) -> np.ndarray:
         self.model.eval()
-        prompts = [Prompt((picture,), ()) for picture in images]
-        scores = [own[0] for own in choosing.by_match(self, prompts, [[text] for text in texts])]
+        asked = self.shown([Prompt((picture,), ()) for picture in images])
+        said = [own.options([text]) for own, text in zip(asked, texts, strict=True)]
+        scores = [own[0] for own in choosing.by_match(self, asked, said)]
         return torch.tensor(scores, dtype=torch.double).sigmoid().numpy()
 
     def locate(self, prompts: Sequence[Prompt]) -> list[Box | None]:
@@ -144,26 +147,10 @@ class SeesayPredictor:
             CapabilityError: a model without such a head.
         """
         self._able("locate", "has no head for boxes (model.box_head)")
-        prompts = self._pooled(prompts)
         boxes: list[Box | None] = []
         for start in range(0, len(prompts), self.most_rows):
-            boxes += self._locate(prompts[start : start + self.most_rows], start)
+            boxes += self._locate(self.shown(prompts[start : start + self.most_rows]), start)
         return boxes
-
-    def _pooled(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """The prompts, neighbouring frames of a video as the pictures the model takes them in as.
-
-        Turns that show more pictures than there are stay as they are, to be refused.
-        """
-        made = []
-        for prompt in prompts:
-            inside = sum(len(turn.pictures) for turn in prompt.turns)
-            if inside <= len(prompt.images):
-                images, turns = self.fit.pooled(prompt.images, prompt.turns)
-                if len(images) < len(prompt.images):
-                    prompt = replace(prompt, images=images, turns=turns)
-            made.append(prompt)
-        return made
 
     @property
     def can(self) -> tuple[str, ...]:
@@ -182,7 +169,8 @@ class SeesayPredictor:
     def _embed_pictures(self, several: Sequence[Picture]) -> torch.Tensor:
         assert isinstance(self.model, Viewer)
         self.model.eval()
-        pictures = Pictures(self, [Prompt((picture,), ()) for picture in several], connect=False)
+        asked = self.shown([Prompt((picture,), ()) for picture in several])
+        pictures = Pictures(self, asked, connect=False)
         with self.autocast():
             vectors = self.model.embed_pictures(pictures.context(range(len(several))))
             return self.model.centre(vectors)
@@ -215,7 +203,7 @@ class SeesayPredictor:
         return tokens_Mt.to(self.device), real_Mt.to(self.device)
 
     @torch.inference_mode()
-    def _answer(self, prompts: Sequence[Prompt], offset: int) -> list[Answer]:
+    def _answer(self, prompts: Sequence[Shown], offset: int) -> list[Answer]:
         batch, pictures = self._batch(prompts, offset)
         every = range(len(prompts))
         with self.autocast():
@@ -225,12 +213,12 @@ class SeesayPredictor:
                 made = self._fill(batch, pictures.context(every))
         said = [self.text.read(g.tokens) for g in made]
         return [
-            Answer(turn.text, g.log_probabilities, turn.reasoning)
-            for turn, g in zip(said, made, strict=True)
+            own.answer(turn, g.log_probabilities)
+            for own, turn, g in zip(prompts, said, made, strict=True)
         ]
 
     @torch.inference_mode()
-    def _locate(self, prompts: Sequence[Prompt], offset: int) -> list[Box | None]:
+    def _locate(self, prompts: Sequence[Shown], offset: int) -> list[Box | None]:
         batch, pictures = self._batch(prompts, offset)
         about_BT = torch.zeros_like(batch.tokens_BT, dtype=torch.bool)
         last_B1 = (batch.groups_BT >= 0).sum(dim=1, keepdim=True) - 1
@@ -245,16 +233,18 @@ class SeesayPredictor:
                 fused=self.fused,
             )
         assert said.boxes is not None
-        found = (SCALE * sides(said.boxes).clamp(0, 1)).tolist()
-        single = (len(prompt.images) == 1 for prompt in prompts)
-        return [Box(*own) if one else None for own, one in zip(found, single, strict=True)]
+        found = sides(said.boxes).clamp(0, 1).tolist()
+        return [
+            own.box((left, top, right, bottom)) if len(own.prompt.images) == 1 else None
+            for own, (left, top, right, bottom) in zip(prompts, found, strict=True)
+        ]
 
-    def _batch(self, prompts: Sequence[Prompt], offset: int) -> tuple[Batch, Pictures]:
+    def _batch(self, prompts: Sequence[Shown], offset: int) -> tuple[Batch, Pictures]:
         """Prompts up to where their answers begin, a row each, and their pictures."""
         self.model.eval()
-        documents = [self.document(self.asked(prompt)) for prompt in prompts]
-        for prompt, document in zip(prompts, documents, strict=True):
-            self.check_length(len(document) + 1, prompt, "shorten the question")
+        documents = [self.document(self.asked(own.prompt), own.tokens) for own in prompts]
+        for own, document in zip(prompts, documents, strict=True):
+            self.check_length(len(document) + 1, own, "shorten the question")
         pictures = Pictures(self, prompts)
         rows = [
             self.row(pictures.of(i), (document,), f"prompt {offset + i}")
@@ -329,26 +319,29 @@ class SeesayPredictor:
 
     @torch.inference_mode()
     def _choose(
-        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+        self, prompts: Sequence[Shown], options: Sequence[Sequence[str]]
     ) -> list[np.ndarray]:
         self.model.eval()
-        scores = choosing.weigh(self, prompts, options)
+        said = [own.options(several) for own, several in zip(prompts, options, strict=True)]
+        scores = choosing.weigh(self, prompts, said)
         return [torch.tensor(own, dtype=torch.double).softmax(0).numpy() for own in scores]
 
-    def tiles(self, pictures: Sequence[Picture]) -> np.ndarray:
+    def tiles(self, pictures: Sequence[Picture], plans: Sequence[Plan] = ()) -> list[np.ndarray]:
         """Pictures as the model takes them in: the tiles of each (n, h, w, 3), one where it is not
-        cut; the frames of a clip, one after another.
+        cut; of a clip, those of its frames.
+
+        plans: what is to become of them, where that is not as of pictures by themselves.
         """
-        return self.fit.cut(self.fit.frames(pictures))
+        return [self.fit.cut(each) for each in self.fit.pixels(pictures, plans=plans)]
 
     @property
     def interleaved(self) -> bool:
         """Whether it reads pictures that are shown inside a conversation."""
         return self.fit.interleaved
 
-    def document(self, turns: Sequence[Turn]) -> Document:
-        """A conversation as tokens, without its pictures in front."""
-        return self.fit.document(self.text, turns)
+    def document(self, turns: Sequence[Turn], tokens: Sequence[int]) -> Document:
+        """A conversation as tokens, without its pictures in front; `tokens` of each picture."""
+        return self.fit.document(self.text, turns, tokens=tokens)
 
     def is_bare(self, prompt: Prompt) -> bool:
         """Whether nothing is asked: a caption is wanted, or whether an option is true."""
@@ -370,26 +363,26 @@ class SeesayPredictor:
             )
         return turns
 
-    def check_length(self, tokens: int, prompt: Prompt, fix: str) -> None:
+    def check_length(self, tokens: int, own: Shown, fix: str) -> None:
         """See that a document of so many tokens fits the model's context with its pictures."""
-        pictures = len(prompt.images) * self.fit.each
-        inside = self.fit.inside(prompt.turns)
-        text_tokens = tokens - inside * self.fit.each
+        pictures, each = sum(own.tokens), own.tokens
+        inside = self.fit.inside(own.prompt.turns)
+        text_tokens = tokens - sum(each[len(each) - inside :])
         if inside:
             fix += ", or show fewer pictures"
         if pictures + text_tokens > self.context:
+            of = f"of {each[0]} tokens" if len(set(each)) == 1 else f"of {pictures} tokens together"
             raise LengthError(
-                f"{len(prompt.images)} pictures of {self.fit.each} tokens and text of "
-                f"{text_tokens} make {pictures + text_tokens}, more than the {self.context} of the "
-                "model's context",
+                f"{len(each)} pictures {of} and text of {text_tokens} make "
+                f"{pictures + text_tokens}, more than the {self.context} of the model's context",
                 where=self.name,
                 fix=fix,
             )
 
     def row(self, pixels: np.ndarray, documents: Sequence[Document], origin: str) -> Row:
         """A row of documents, with pictures before them or in each."""
-        mark, pictures = self.text.picture, len(pixels) * self.fit.picture_tokens // self.fit.each
-        shown = tuple(self.fit.shown(d, pictures, picture_token=mark) for d in documents)
+        mark, tokens = self.text.picture, len(pixels) * self.fit.picture_tokens
+        shown = tuple(self.fit.shown(d, tokens, picture_token=mark) for d in documents)
         return Row(pixels, shown, origin, instructed=self.fit.instructed)
 
     def collate(self, rows: Sequence[Row]) -> Batch:

@@ -19,15 +19,16 @@ FROM: dict[str, tuple[str, ...]] = {
     "ground": ("vqa",),
 }
 NEEDED = {
-    "caption": "a caption for each picture: --columns caption=NAME",
-    "vqa": "a question and an answer: --columns question=NAME --columns answer=NAME",
+    "caption": "a caption for each picture: --map caption=NAME",
+    "vqa": "a question and an answer: --map question=NAME answer=NAME",
     "dialogue": "conversations of more than one question",
     "match": "pairs of texts of which one is true, as drawn scenes have (--data scenes)",
-    "classify": "a class for each picture: a folder for each class, or --columns label=NAME",
-    "retrieve": "a caption for each picture: --columns caption=NAME",
+    "classify": "a class for each picture: a folder for each class, or --map label=NAME",
+    "retrieve": "a caption for each picture: --map caption=NAME",
     "moderate": "a class for each picture, one of which says that it is allowed "
     f"({', '.join(moderate.ALLOWED)})",
-    "ground": "answers that are boxes, such as (120,340),(260,480) in thousandths of the picture",
+    "ground": "a column of boxes, or answers that are boxes, such as (120,340),(260,480) in "
+    "thousandths of the picture",
 }
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from seesay.config import Recipe
-from seesay.data.order import Steps
 from seesay.data.text import Text
 from seesay.errors import CheckpointError
 from seesay.model import checkpoint
@@ -95,7 +94,7 @@ def _preflight(run: Run, progress: Progress | None) -> None:
     if not steps or run.teacher is not None:
         return
     start = time.perf_counter()
-    batch = run.stream[next(iter(Steps(start=0, total=1, progress=lambda step: 1.0)))]
+    batch = run.stream.step(0, 1.0)
     before, after = preflight.check(run, batch, steps=steps)
     warning = preflight.verdict(before, after, steps)
     if warning is not None and run.facts["trained"] < run.facts["parameters"] and after < before:

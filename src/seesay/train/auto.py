@@ -3,9 +3,10 @@
 import contextlib
 import math
 import os
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import numpy as np
 
 from seesay import config
 from seesay.config import Recipe
-from seesay.data import images, sources
+from seesay.data import images, sources, video
+from seesay.data.groups import mark
+from seesay.data.store import chosen, evenly
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
 from seesay.records import Clip, Example, Frame, Picture
+from seesay.train import setup
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
 STEP, MOST_PIXELS = 16, 96 * 96
@@ -28,7 +32,7 @@ LOOKED = 200
 
 def settle(
     table: dict[str, Any], *, say: Callable[[str], None]
-) -> tuple[Recipe, list[list[Example]]]:
+) -> tuple[Recipe, list[Sequence[Example]]]:
     """A checked recipe and the examples of each of its sources (none for drawn ones).
 
     The picture size is taken from the data where the recipe does not give one.
@@ -39,24 +43,21 @@ def settle(
             "no end is set", where="train", fix="give --minutes or --steps (train.minutes)"
         )
     given = [_read(source, recipe, say) for source in recipe.data.sources]
-    every = [example for examples in given for example in examples]
-    if every and "image_size" not in table.get("model", {}).get("vision", {}):
-        vision = replace(recipe.model.vision, image_size=picture_size(every))
+    some = [example for examples in given for example in evenly(examples, LOOKED)]
+    if some and "image_size" not in table.get("model", {}).get("vision", {}):
+        vision = replace(recipe.model.vision, image_size=picture_size(some))
         recipe = replace(recipe, model=replace(recipe.model, vision=vision))
         height, width = vision.size
         say(f"pictures are brought to {width}×{height} pixels (model.vision.image_size)")
     return recipe, given
 
 
-def _read(source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]) -> list[Example]:
+def _read(
+    source: config.SourceConfig, recipe: Recipe, say: Callable[[str], None]
+) -> Sequence[Example]:
     if source.path == "scenes":
         return []
-    found = sources.read(
-        source.path,
-        columns=source.columns or None,
-        limit_broken=recipe.data.limit_broken,
-        footage=recipe.data.video,
-    )
+    found = setup.source(source, recipe, say=say)
     say(found.summary)
     for broken in found.broken[:5]:
         say(f"  left out: {broken.origin}: {broken.why}")
@@ -68,7 +69,7 @@ def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
     some = examples[:: max(1, len(examples) // LOOKED)]
     sizes = []
     for example in some:
-        for picture in example.images:
+        for picture, *_ in video.runs(example.images):
             with contextlib.suppress(PictureError):
                 width, height = images.load(picture).size
                 sizes.append((height, width))
@@ -83,28 +84,18 @@ def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
     return tuple(max(2, round(side * shrink / STEP)) * STEP for side in (height, width))  # type: ignore[return-value]
 
 
-def some(examples: list[Example], count: int | None, *, seed: int) -> list[Example]:
-    """At most `count` of the examples (None: all), drawn at random, in their own order.
-
-    Not the first ones: folders and tables are often sorted by what is to be told apart.
-    """
-    if count is None or count >= len(examples):
-        return examples
-    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(examples))[:count]
-    return [examples[i] for i in sorted(chosen)]
-
-
 def readable(examples: Sequence[Example], *, say: Callable[[str], None]) -> list[Example]:
     """The examples whose pictures decode, so that measuring does not fail after the training."""
     why: dict[object, str] = {}
     kept = []
     for example in examples:
-        for picture in example.images:
-            if (key := _key(picture)) not in why:
-                why[key] = _why_not(picture)
+        several = {tuple(map(_key, run)): run for run in video.runs(example.images)}
+        for key, run in several.items():
+            if key not in why:
+                why[key] = _why_not(run)
                 if why[key]:
                     say(f"  not measured on: {why[key]}")
-        if not any(why[_key(picture)] for picture in example.images):
+        if not any(why[key] for key in several):
             kept.append(example)
     if not kept:
         raise DataError(
@@ -115,17 +106,18 @@ def readable(examples: Sequence[Example], *, say: Callable[[str], None]) -> list
     return kept
 
 
-def _why_not(picture: Picture) -> str:
+def _why_not(pictures: Sequence[Picture]) -> str:
     try:
-        images.load(picture)
+        for picture in video.decoded(pictures):
+            images.load(picture)
     except PictureError as error:
         return str(error).splitlines()[0]
     return ""
 
 
 def hold_back(
-    recipe: Recipe, given: Sequence[list[Example]], *, share: float, say: Callable[[str], None]
-) -> tuple[list[list[Example]], list[Example]]:
+    recipe: Recipe, given: Sequence[Sequence[Example]], *, share: float, say: Callable[[str], None]
+) -> tuple[list[Sequence[Example]], Sequence[Example]]:
     """The examples to train on, and those to measure on.
 
     Those of `data.dev` where it is named; else a share of the pictures of each file source, never
@@ -133,16 +125,21 @@ def hold_back(
     measured on classes.
     """
     if recipe.data.dev is not None and recipe.data.dev != "scenes":
+        # It is written as what is learned from.
         columns = next((s.columns for s in recipe.data.sources if s.columns), None)
+        files = [s for s in recipe.data.sources if s.path != "scenes"]
         found = sources.read(
             recipe.data.dev,
             columns=columns or None,
             limit_broken=recipe.data.limit_broken,
             footage=recipe.data.video,
+            say=say,
         )
         say(f"to measure on: {found.summary}")
-        return list(given), found.examples
-    kept, held = [], []
+        dev = setup.told_in(files[0], found.examples) if files else found.examples
+        return list(given), dev
+    kept: list[Sequence[Example]] = []
+    held: list[Example] = []
     sides: dict[int, bool] = {}
     for source, examples, marks in zip(recipe.data.sources, given, _apart(given), strict=True):
         if source.path == "scenes":
@@ -151,8 +148,9 @@ def hold_back(
             kept.append([])
             continue
         _choose(marks, share, recipe.train.seed, sides=sides, where=source.path)
-        kept.append([e for e, mark in zip(examples, marks, strict=True) if not sides[mark]])
-        held += [e for e, mark in zip(examples, marks, strict=True) if sides[mark]]
+        apart = np.fromiter((sides[mark] for mark in marks), bool, len(marks))
+        kept.append(chosen(examples, np.flatnonzero(~apart)))
+        held += chosen(examples, np.flatnonzero(apart))
     say(f"to measure on: {len(held)} examples held back (data.dev)")
     return kept, held
 
@@ -173,17 +171,17 @@ def _choose(
     sides |= {new[place]: rank < count for rank, place in enumerate(order)}
 
 
-def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
+def _apart(given: Sequence[Sequence[Example]]) -> list[Sequence[int]]:
     """A mark for each example of each source: the same where two have a picture in common."""
-    numbers: dict[Any, int] = {}
-    parents: list[int] = []
+    numbers: dict[object, int] = {}
+    parents = array("q")
 
     def top(number: int) -> int:
         while parents[number] != number:
             number = parents[number]
         return number
 
-    def mark(example: Example) -> int:
+    def marked(example: Example) -> int:
         found = []
         for key in map(_key, example.images):
             if key not in numbers:
@@ -194,8 +192,8 @@ def _apart(given: Sequence[Sequence[Example]]) -> list[list[int]]:
             parents[number] = min(found)
         return min(found)
 
-    first = [[mark(example) for example in examples] for examples in given]
-    return [[top(number) for number in marks] for marks in first]
+    first = [array("q", map(marked, examples)) for examples in given]
+    return [array("q", map(top, marks)) for marks in first]
 
 
 def _key(picture: Picture) -> object:
@@ -209,9 +207,9 @@ def _key(picture: Picture) -> object:
     return picture if isinstance(picture, bytes) else id(picture)
 
 
-@cache
-def _real(path: Path) -> str:
-    return os.path.realpath(path)
+@lru_cache(maxsize=100_000)
+def _real(path: Path) -> int:
+    return mark(os.path.realpath(path))
 
 
 def drawn(

@@ -180,10 +180,11 @@ class Estimate:
         settings, look, learned = self.recipe.train, self.look, self._learned
         step = learned.flops * settings.batch * settings.accumulate // learned.rows
         seeing = self._seeing
-        picture = seeing // max(1, look.pictures)
         position = (look.flops[""] - seeing) // look.positions
-        fit = setup.fit(self.recipe, self.rehearsal.model)
-        answer = picture + position * (fit.picture_tokens + ASKED + SAID)
+        # Where pictures differ in their tiles, of one with the most.
+        plan = setup.fit(self.recipe, self.rehearsal.model).largest
+        picture = seeing // max(1, look.pictures) * plan.num_tiles
+        answer = picture + position * (plan.tokens + ASKED + SAID)
         return Arithmetic(step, picture, position, answer)
 
     def learning(self, *, pictures: int, positions: int) -> int:

@@ -23,7 +23,9 @@ _WORDS = ("text.embedding.weight", "connector.words.embedding.weight")
 # What of `train` hangs on heads that may still be to come.
 _OF_HEADS = ("patch_weight", "object_weight", "box_weight")
 # What of `data` goes with a tokenizer, and what with a whole model.
-_WITH_TEXT, _WITH_ALL = ("tokenizer", "vocabulary"), ("row_tokens", "fit", "tiles")
+_WITH_TEXT = ("tokenizer", "vocabulary")
+_WITH_ALL = ("row_tokens", "fit", "box_text")
+_WITH_TILES = ("tiles", "max_tiles", "picture_budget", "sequence_budget")
 
 
 class Source(NamedTuple):
@@ -108,6 +110,8 @@ def inherit(table: Mapping[str, Any], *, say: Callable[[str], None]) -> dict[str
         del architecture["init"], architecture["fresh"], architecture["shrink"]
         table["model"] = laid_over(architecture, model)
         _keep(data, theirs, _WITH_ALL)
+        if "tiles" not in data:  # Of others, others are the limits.
+            _keep(data, theirs, _WITH_TILES)
         if theirs.train.tune.method in adapt.STAYS and "tune" not in table.get("train", {}):
             table.setdefault("train", {})["tune"] = config.as_table(theirs.train.tune)
             say(f"{found[0].folder} was tuned by '{theirs.train.tune.method}': so is this")

@@ -55,10 +55,13 @@ def _of_speaker(run: "Run", model: Speaker, batch: Batch) -> list[str]:
         may_BT = _may_see(batch, row, place, ahead=ahead)
         found += _say(moved_BT & ~may_BT, f"changing the word at place {place} of row {row}")
     own = Step(run, batch, model).owners
-    if len(own) and len(batch.tokens_BT) > 1:
+    if len(own):
+        row = int(own[0])
+        place = int((batch.tokens_BT[row] == run.text.picture).nonzero()[0])
+        shares_T = batch.groups_BT[row] == batch.groups_BT[row, place]
         moved_BT = _moved(logits(_with_other_picture(batch)), plain_BTY)
-        moved_BT[own[0]] = False
-        found += _say(moved_BT, f"changing a picture of row {int(own[0])}")
+        moved_BT[row] &= ~shares_T & (batch.documents_BT[row] >= 0)
+        found += _say(moved_BT, f"changing a picture of row {row}")
     return found
 
 

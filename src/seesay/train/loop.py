@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seesay import machine
 from seesay.config import Recipe
-from seesay.data.order import Steps
+from seesay.data.order import Place
 from seesay.data.stream import Stream, loader
 from seesay.data.text import Text
 from seesay.errors import TrainingError
@@ -124,13 +124,14 @@ class Loop:
         budget = (self.settings.minutes or 0) * 60
         return min(1.0, parallel.agree(self.elapsed() / budget, self.run.device))
 
-    def batches(self) -> Iterator[Batch]:
-        """Batches from where the run stands, made ahead by workers."""
+    def batches(self) -> Iterator[tuple[Place, Batch]]:
+        """Batches from where the run stands, made ahead by workers, and where each one ends."""
         each = self.settings.accumulate
-        steps = Steps(
+        steps = self.run.stream.steps(
             start=self.run.clock.step * each,
             total=self.settings.steps * each if self.settings.steps is not None else None,
             progress=lambda index: self._planned(index // each),
+            place=self.run.clock.place,
         )
         workers = self.run.recipe.data.workers
         if workers is None:
@@ -143,11 +144,12 @@ class Loop:
             return step / self.settings.steps
         return min(1.0, self.elapsed() / ((self.settings.minutes or 0) * 60))
 
-    def step(self, batches: Iterator[Batch]) -> None:
+    def step(self, batches: Iterator[tuple[Place, Batch]]) -> None:
         """Forward, backward, update: the loss is the mean over all the step's targets."""
         factor = self._set_rate()
         with self.meter.waiting():
-            given = [next(batches) for _ in range(self.settings.accumulate)]
+            several = [next(batches) for _ in range(self.settings.accumulate)]
+        given = [batch for _, batch in several]
         losses: list[Tensor] = []
         for batch, share in zip(given, self._shares(given), strict=True):
             self._tell_skipped(batch)
@@ -160,6 +162,7 @@ class Loop:
         self.pending = (total, list(zip(given, losses, strict=True)))
         self.meter.add(total, gradient, factor)
         self.run.clock.step += 1
+        self.run.clock.place = several[-1][0]
 
     def _learn(self, batch: Batch, facts: dict[str, Tensor], share: Share) -> Tensor:
         """Forward and backward, in one piece or in chunks; the loss."""

@@ -6,6 +6,7 @@ sources are files. So no data are needed.
 """
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from seesay.config import Recipe
+from seesay.data.augment import Augment
+from seesay.data.fit import Fit
 from seesay.data.text import learn
 from seesay.model import adapt, families
 from seesay.model.contract import Model
@@ -185,10 +188,10 @@ class Rehearsal:
             self.recipe,
             train=replace(self.recipe.train, batch=rows),
             # What changes pictures and words at random changes no shape.
-            data=replace(self.recipe.data, flip=False, turn=False, recolour=False, shift=0),
+            data=replace(self.recipe.data, **dataclasses.asdict(Augment()), captions="all"),
         )
         fit = replace(setup.fit(recipe, self.model), size=DRAWN)
-        examples = [_examples(source.path, fit.row_tokens) for source in recipe.data.sources]
+        examples = [_examples(source.path, fit) for source in recipe.data.sources]
         stream = setup.stream(recipe, examples, self.text, fit, Ranks())
         fused = recipe.train.fused
         run = Run(
@@ -203,7 +206,7 @@ class Rehearsal:
             ranks=Ranks(),
         )
         run.teacher, run.self_teacher = self.teacher, self.self_teacher
-        return run, self._batch(stream[0, 1.0])
+        return run, self._batch(stream.step(0, 1.0))
 
     def _batch(self, batch: Batch) -> Batch:
         """The batch with pictures of the model's size."""
@@ -247,15 +250,18 @@ def _text(recipe: Recipe) -> setup.Text:
     return setup.learn_text(recipe, none, drawn=SCENES_READ)
 
 
-def _examples(path: str, row_tokens: int) -> list[Example]:
-    """What a file source is taken to hold: text as long as a row allows, all of it to be said."""
+def _examples(path: str, fit: Fit) -> list[Example]:
+    """What a file source is taken to hold: text as long as a row allows, all of it to be said, of
+    pictures that take the most tokens.
+    """
     if path == "scenes":
         return []
-    pixel = np.zeros((*DRAWN, 3), np.uint8)
-    turns = (Turn("user", ""), Turn("assistant", "a " * row_tokens))
+    height, width = fit.largest.canvas
+    pixels = np.zeros((height, width, 3), np.uint8)
+    turns = (Turn("user", ""), Turn("assistant", "a " * fit.row_tokens))
     # Where a box is learned too, it has one.
-    box = Box(0, 0, DRAWN[1], DRAWN[0])
-    return [Example((pixel,), turns, Origin(path), task="caption", boxes=(box,))]
+    box = Box(0, 0, width, height)
+    return [Example((pixels,), turns, Origin(path), task="caption", boxes=(box,))]
 
 
 class Imitation(TorchDispatchMode):

@@ -1,19 +1,21 @@
 """Setting a run up: data, tokenizer, model and machine, from a recipe."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from seesay import machine
-from seesay.config import DataConfig, Recipe, SourceConfig, StageConfig
+from seesay.config import Recipe, SourceConfig, StageConfig
 from seesay.data import boxes
 from seesay.data import sources as files
 from seesay.data.augment import Augment
 from seesay.data.fit import Fit
 from seesay.data.rows import FileRows, SceneRows
 from seesay.data.shots import ShotRows
+from seesay.data.store import evenly, some
 from seesay.data.stream import Stream
 from seesay.data.text import Text, learn
 from seesay.errors import RecipeError
@@ -27,6 +29,8 @@ from seesay.train.parts import Parts
 
 # Drawn pictures whose texts a tokenizer is trained on: every word comes up many times.
 SCENES_READ = 2000
+# Of files, examples whose words a tokenizer is learned from.
+TEXTS_READ = 200_000
 # Kinds of drawn questions whose answers are in one place of the picture.
 LOCATED = ("ground", "refer")
 
@@ -54,7 +58,7 @@ def prepare(
     _check_regions(recipe)
     ranks = parallel.join()
     torch.manual_seed(recipe.train.seed)
-    given = list(examples) if examples is not None else read(recipe.data)
+    given = list(examples) if examples is not None else read(recipe)
     _check_boxes(recipe, given)
     text = text or init.text(recipe) or teacher.text(recipe) or learn_text(recipe, given)
     place = machine.device(device)
@@ -93,17 +97,19 @@ def prepare(
 def fit(recipe: Recipe, model: Model) -> Fit:
     """What the recipe's model takes in, and what is labelled for it."""
     named, regions = _taught(recipe, "patch"), recipe.model.vision.regions
-    return Fit(
+    asked = recipe.train.objectives.keys()
+    spoken, claimed = bool(losses.SPOKEN & asked), bool(losses.CLAIMED & asked)
+    return Fit.of(
+        recipe.data,
         size=recipe.model.vision.size,
         picture_tokens=families.picture_tokens(recipe.model),
-        row_tokens=recipe.data.row_tokens,
-        how=recipe.data.fit,
-        tiles=recipe.data.grid,
         patches=patch_grid(recipe.model.vision) if named and not regions else None,
         about=_taught(recipe, "object"),
         located=bool(recipe.train.box_weight),
-        spoken=bool(losses.SPOKEN & recipe.train.objectives.keys()),
-        claimed=bool(losses.CLAIMED & recipe.train.objectives.keys()),
+        spoken=spoken,
+        claimed=claimed,
+        # What is held against pictures, or filled in, has a row to itself.
+        packed=recipe.data.pack and model.packs and asked <= {"caption"},
         interleaved=model.interleaves,
         instructed=model.instructed,
         regions=regions,
@@ -146,7 +152,7 @@ def _taught(recipe: Recipe, kind: str) -> bool:
 
 
 def _check_boxes(recipe: Recipe, given: Sequence[Sequence[Example]]) -> None:
-    """See that there are boxes to learn, told beside words, and that they stay where they are."""
+    """See that there are boxes to learn, told beside words."""
     weight, data = recipe.train.box_weight, recipe.data
     if not weight:
         return
@@ -156,12 +162,6 @@ def _check_boxes(recipe: Recipe, given: Sequence[Sequence[Example]]) -> None:
             "learned",
             where="train.box_weight",
             fix="set it to 0, or learn by 'caption' too (train.objectives)",
-        )
-    if data.fit != "stretch":
-        raise RecipeError(
-            f"'{data.fit}' moves what is in a picture, and the boxes of answers would stay",
-            where="data.fit",
-            fix="write fit = 'stretch'",
         )
     pairs = zip(data.sources, given, strict=True)
     if not any(_has_boxes(*pair, data.stages) for pair in pairs):
@@ -204,13 +204,13 @@ def _check_regions(recipe: Recipe) -> None:
     """Boxes are shares of a whole picture."""
     if not recipe.model.vision.regions:
         return
-    if recipe.data.fit != "stretch":
+    if recipe.data.fit == "crop":
         raise RecipeError(
-            f"'{recipe.data.fit}' moves what is in a picture, and boxes of regions would stay",
+            "'crop' cuts off things that boxes of regions are around",
             where="data.fit",
-            fix="write fit = 'stretch'",
+            fix="write fit = 'stretch' or 'pad'",
         )
-    if recipe.data.grid != (1, 1):
+    if recipe.data.chosen or recipe.data.grid != (1, 1):
         raise RecipeError(
             f"pictures are cut into {recipe.data.tiles} tiles, and regions are of the whole",
             where="data.tiles",
@@ -222,19 +222,32 @@ def _check_regions(recipe: Recipe) -> None:
 WISHES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}
 
 
-def read(config: DataConfig) -> list[Sequence[Example]]:
+def read(recipe: Recipe) -> list[Sequence[Example]]:
     """The examples of each source; none for drawn ones."""
     return [
-        []
-        if source.path == "scenes"
-        else files.read(
-            source.path,
-            columns=source.columns or None,
-            limit_broken=config.limit_broken,
-            footage=config.video,
-        ).examples
-        for source in config.sources
+        [] if each.path == "scenes" else source(each, recipe).examples
+        for each in recipe.data.sources
     ]
+
+
+def told_in(source: SourceConfig, examples: Sequence[Example]) -> Sequence[Example]:
+    """A source's examples with boxes in thousandths, whatever its texts say them in."""
+    return boxes.in_thousandths(examples) if source.boxes == "pixels" else examples
+
+
+def source(
+    config: SourceConfig, recipe: Recipe, *, say: Callable[[str], None] = lambda text: None
+) -> files.Source:
+    """What a source of files holds, and of that, as many examples as it may give."""
+    found = files.read(
+        config.path,
+        columns=config.columns or None,
+        limit_broken=recipe.data.limit_broken,
+        footage=recipe.data.video,
+        say=say,
+    )
+    kept = some(found.examples, config.limit, seed=recipe.train.seed)
+    return replace(found, examples=told_in(config, kept))
 
 
 def learn_text(
@@ -248,7 +261,7 @@ def learn_text(
         return learn((), kind="character")
     texts: list[str] = []
     for source, given in zip(recipe.data.sources, examples, strict=True):
-        texts += _texts(given)
+        texts += _texts(evenly(given, TEXTS_READ))
         if source.path == "scenes":
             from seesay import scenes
 
@@ -261,10 +274,12 @@ def learn_text(
     return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)
 
 
-def _texts(examples: Sequence[Example]) -> list[str]:
-    turns = [turn for example in examples for turn in example.turns]
-    pairs = [option for e in examples if e.task == "match" for option in e.options]
-    return [text for turn in turns for text in (turn.reasoning, turn.text) if text] + pairs
+def _texts(examples: Iterable[Example]) -> list[str]:
+    found: list[str] = []
+    for example in examples:
+        found += [text for t in example.turns for text in (t.reasoning, t.text) if text]
+        found += example.options if example.task == "match" else ()
+    return found
 
 
 def stream(
@@ -284,10 +299,9 @@ def stream(
             text=text,
             fit=fit,
             seed=seed,
-            augment=Augment(
-                flip=data.flip, turn=data.turn, recolour=data.recolour, shift=data.shift
-            ),
+            augment=Augment.of(data),
             reasoning=source.reasoning,
+            mixed=data.captions,
         )
         for source, given in zip(data.sources, examples, strict=True)
     ]
@@ -326,8 +340,10 @@ def describe(run: Run) -> str:
         parameters = f"{trained:,} of {total:,} parameters trained ({trained / total:.1%})"
     peak = run.facts.get("peak_flops", 0.0) / 1e9
     kind = str(run.dtype).removeprefix("torch.")
+    fit = run.stream.fit
+    tokens = f"up to {fit.largest.tokens}" if fit.chosen else fit.each
     return (
         f"{parameters}, vocabulary {len(run.text)}, "
-        f"{run.stream.fit.each} tokens a picture; {run.device} in {kind} "
+        f"{tokens} tokens a picture; {run.device} in {kind} "
         f"(matmul {peak:.0f} GFLOP/s measured)"
     )

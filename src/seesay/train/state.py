@@ -3,10 +3,12 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from seesay.data.order import Place
 from seesay.errors import CheckpointError
 from seesay.model import checkpoint
 from seesay.train.optim import Average
@@ -22,7 +24,8 @@ _KEYS = {"Muon": ("momentum_buffer",), "AdamW": ("step", "exp_avg", "exp_avg_sq"
 class Clock:
     """How far training has come: steps done, seconds spent, examples and tokens seen.
 
-    `losses` are those since the last log row, so that the next row is the mean of them all.
+    `place` is where in the data the next step begins; None before the first. `losses` are those
+    since the last log row, so that the next row is the mean of them all.
     """
 
     step: int = 0
@@ -30,6 +33,7 @@ class Clock:
     pictures: int = 0
     tokens: int = 0
     skipped: int = 0
+    place: Place | None = None
     losses: list[float] = field(default_factory=list)
 
 
@@ -82,7 +86,8 @@ def load(
     where = str(folder)
     try:
         stored = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        clock, numbers = Clock(**stored["clock"]), stored["numbers"]
+        clock = Clock(**stored["clock"] | {"place": _place(stored["clock"]["place"])})
+        numbers = stored["numbers"]
         count = stored["average_count"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
@@ -114,6 +119,13 @@ def load(
     if torch.cuda.is_available() and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])
     return clock
+
+
+def _place(stored: list[Any] | None) -> Place | None:
+    if stored is None:
+        return None
+    row, since, weights, counts = stored
+    return Place(row, since, tuple(weights), tuple(counts))
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
