@@ -1,14 +1,19 @@
 """Rows of videos: their times and clips reach the batch, whichever way they are stored."""
 
+import json
+import operator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from PIL import Image
 
 from seesay import config, scenes
-from seesay.data import video
+from seesay.data import store, video
+from seesay.data.augment import Augment
 from seesay.data.fit import Fit
 from seesay.data.rows import FileRows, SceneRows
 from seesay.data.sources import read
@@ -129,6 +134,86 @@ def test_files_are_decoded_once_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(video.tape, "pictures", lambda *a, **k: opened.append(1) or plain(*a, **k))
     made = batch([example(frames)])
     assert len(opened) == 1 and made.pictures_NCHW.shape == (5, 3, 16, 16)
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_all_frames_of_a_video_are_changed_alike(pool):
+    """Of frames that are alike, all stay so, whatever is done to them."""
+    how = {"flip": True, "shift": 3, "random_crop": 0.4, "jitter": 0.5, "rand_augment": 2}
+    fit = replace(FIT, pool=pool)
+    given = [example(film(1, 1, 1, 1), "what is it ?")]
+    rows = FileRows(given, text=TEXT, fit=fit, seed=0, augment=Augment(**how))
+    made = [rows.row(index, None).pictures for index in range(12)]
+    assert all((own == own[:1]).all() and len(own) == 4 for own in made)
+    assert len({own.tobytes() for own in made}) > 6
+
+
+@pytest.mark.parametrize("how", ["pad", "crop"])
+def test_frames_are_laid_as_a_picture_is(how):
+    wide = tiny.picture(3, (64, 32))
+    fit = replace(FIT, how=how)
+    shown = fit.pixels([Frame(wide, 0.0, "film"), Clip((Frame(wide, 0.0, "a"),) * 2), wide])
+    assert [len(each) for each in shown] == [1, 2, 1]
+    assert all((each == shown[2]).all() for each in shown)
+
+
+def table(folder: Path, *, count: int = 5) -> Path:
+    """Films, folders of frames and a picture, and what is asked and told of them."""
+    from data import films
+
+    lines = []
+    for number in range(count):
+        films.film(folder / f"{number}.mkv", frames=6 + number)
+        films.folder(folder / f"frames{number}", frames=5 + number)
+        asked = {"question": f"<video> what colour is {number} ?", "answer": "red"}
+        lines.append({"video": f"{number}.mkv", **asked})
+        lines.append({"video": [f"frames{number}", f"{number}.mkv"], "question": "what ?",
+                      "answer": "blue"})  # fmt: skip
+    Image.fromarray(tiny.picture(0)).save(folder / "still.png")
+    lines.append({"video": "still.png", "question": "what is it ?", "answer": "two"})
+    (folder / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder / "train.jsonl"
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_videos_kept_on_disk_are_those_in_memory(tmp_path, monkeypatch, pool):
+    """The examples, and the batches made of them, beside films that are drawn."""
+    path = table(tmp_path)
+    few = read(path, footage=VideoConfig(frames=4)).examples
+    monkeypatch.setattr(store, "MOST", 3)
+    many = read(path, footage=VideoConfig(frames=4)).examples
+    assert isinstance(few, list) and isinstance(many, store.Stored) and list(many) == few
+    assert {len(each.images) for each in few} == {1, 4, 8}
+    fit = replace(FIT, pool=pool, row_tokens=160, packed=True)
+    source = config.SourceConfig(frames=6, objects=(1, 2), questions=2)
+    streams = [mixed(source, examples, fit) for examples in (few, many)]
+    for step in range(4):
+        one, other = (stream.step(step, 0.0) for stream in streams)
+        assert one.times_N is not None and (one.clips_N is None) == (pool == 1)
+        for name, value in vars(one).items():
+            wanted = getattr(other, name)
+            same = torch.equal if isinstance(value, torch.Tensor) else operator.eq
+            assert same(value, wanted), name
+
+
+def mixed(source: config.SourceConfig, examples, fit: Fit) -> Stream:
+    """Drawn films and those of files, in turns."""
+    rows = [
+        SceneRows(source, text=TEXT, fit=fit, seed=0),
+        FileRows(examples, text=TEXT, fit=fit, seed=0),
+    ]
+    sources = (source, config.SourceConfig(path="films"))
+    data = config.DataConfig(sources=sources, row_tokens=fit.row_tokens)
+    return Stream(rows, config=data, text=TEXT, fit=fit, batch=6)
+
+
+def test_videos_that_come_as_bytes_stay_in_memory():
+    kept = store.Kept()
+    frame = Frame(b"x", 0.0, "film", 0.0)
+    assert not store._is_named(example((frame,))) and store._is_named(example((Path("a"),)))
+    assert store._is_named(example((replace(frame, source=Path("a.mp4")),)))
+    kept.add(example((frame,)))
+    assert kept.done()[0].images == (frame,)
 
 
 # Drawn ones.

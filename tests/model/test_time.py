@@ -42,11 +42,11 @@ def video(*seeds: int, step: float = 0.25, name: str = "film") -> tuple[Frame, .
     return tuple(Frame(tiny.picture(s), i * step, name) for i, s in enumerate(seeds))
 
 
-def batch_of(recipe: config.Recipe, *rows):
-    """Rows of some pictures, and the conversations on them."""
+def batch_of(recipe: config.Recipe, *rows, room: int | None = None):
+    """Rows of some pictures, and the conversations on them; by number, they say where they are."""
     fit = replace(tiny.fit(recipe), pool=recipe.model.time.pool)
     made = []
-    for pictures, documents in rows:
+    for number, (pictures, documents) in enumerate(rows):
         shown, _ = clips.pooled(pictures, (), pool=fit.pool)
         marks = fit.each * len(shown)
         several = [
@@ -54,10 +54,10 @@ def batch_of(recipe: config.Recipe, *rows):
             for each in documents
         ]
         pixels, timing = np.concatenate(fit.pixels(shown)), clips.timing(shown, fit.plans(shown))
-        made.append(Row(pixels, tuple(several), instructed=fit.instructed, timing=timing))
-    return collate(
-        made, picture_token=WORDS.picture, picture_tokens=fit.picture_tokens, pad=WORDS.pad
-    )
+        how = {"instructed": fit.instructed, "timing": timing}
+        made.append(Row(pixels, tuple(several), str(number), **how))
+    how = {"picture_tokens": fit.picture_tokens, "pad": WORDS.pad, "room": room}
+    return collate(made, picture_token=WORDS.picture, **how)
 
 
 def logits(model, batch):
@@ -101,6 +101,49 @@ def test_videos_in_packed_rows_are_as_if_alone(name, pool):
             alone = logits(model, single)[0, single.documents_BT[0] == 1]
             own = together[row, packed.documents_BT[row] == number]
             torch.testing.assert_close(own, alone, atol=1e-5, rtol=1e-4)
+
+
+def groups(batch) -> dict[int, tuple[int, torch.Tensor]]:
+    """By its number, which row of a batch each of the packed ones shares, and at which places."""
+    return {
+        int(number): (b, batch.groups_BT[b] == group)
+        for b, origins in enumerate(batch.origins)
+        for group, number in enumerate(origins.split(", "))
+    }
+
+
+@pytest.mark.parametrize("pool", [1, 2, 3])
+@pytest.mark.parametrize("name", ["smolvlm", "llava"])
+def test_videos_that_share_a_row_are_as_if_alone(name, pool):
+    """Clips stay whole, and their times with them, whatever order they are laid in."""
+    recipe = settings(name, kind="learned", pool=pool)
+    model = tiny.model(recipe, WORDS, scale=0.2)
+    film, other = video(1, 2, 3, 4, 5), video(6, 7, 8, name="other")
+    rows = ((other, ASKED[1:]), ((tiny.picture(0),), ASKED), (film, ASKED[:1]), ((), ASKED[:1]))
+    packed = batch_of(recipe, *rows, room=96)
+    assert model.packs and len(packed.tokens_BT) < len(rows)
+    together = logits(model, packed)
+    for number, (b, places) in groups(packed).items():
+        single = batch_of(recipe, rows[number])
+        alone = logits(model, single)[0, single.groups_BT[0] == 0]
+        torch.testing.assert_close(together[b, places], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_another_frame_or_time_changes_its_own_alone(pool):
+    recipe = settings("smolvlm", kind="learned", pool=pool)
+    model = tiny.model(recipe, WORDS, scale=0.2)
+    films = [(video(n, n + 1, n + 2, name=str(n)), ASKED[:1]) for n in (1, 4)]
+    packed = batch_of(recipe, *films, room=96)
+    assert len(packed.tokens_BT) == 1 and packed.times_N is not None
+    pixels, times = packed.pictures_NCHW.clone(), packed.times_N.clone()
+    pixels[2], times[2] = 255 - pixels[2], 7.0  # the last frame of the one that is laid first
+    plain = logits(model, packed)
+    for other in ({"pictures_NCHW": pixels}, {"times_N": times}):
+        made = logits(model, replace(packed, **other))
+        moved = ((made - plain).abs().amax(dim=2)[0] > 1e-5)[packed.groups_BT[0] >= 0]
+        first = (packed.groups_BT[0] == 0)[packed.groups_BT[0] >= 0]
+        assert moved[first].any() and not moved[~first].any()
 
 
 @pytest.mark.parametrize("name", SPEAKERS)
