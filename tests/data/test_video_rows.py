@@ -2,7 +2,7 @@
 
 import json
 import operator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -190,8 +190,8 @@ def test_videos_kept_on_disk_are_those_in_memory(tmp_path, monkeypatch, pool):
     for step in range(4):
         one, other = (stream.step(step, 0.0) for stream in streams)
         assert one.times_N is not None and (one.clips_N is None) == (pool == 1)
-        for name, value in vars(one).items():
-            wanted = getattr(other, name)
+        for name in (field.name for field in fields(one)):
+            value, wanted = getattr(one, name), getattr(other, name)
             same = torch.equal if isinstance(value, torch.Tensor) else operator.eq
             assert same(value, wanted), name
 

@@ -53,7 +53,8 @@ def batch_of(recipe: config.Recipe, *rows, room: int | None = None):
             fit.shown(tiny.document(WORDS, *each), marks, picture_token=WORDS.picture)
             for each in documents
         ]
-        pixels, timing = np.concatenate(fit.pixels(shown)), clips.timing(shown, fit.plans(shown))
+        none, timing = np.zeros((0, 16, 16, 3), np.uint8), clips.timing(shown, fit.plans(shown))
+        pixels = np.concatenate([none, *fit.pixels(shown)])
         how = {"instructed": fit.instructed, "timing": timing}
         made.append(Row(pixels, tuple(several), str(number), **how))
     how = {"picture_tokens": fit.picture_tokens, "pad": WORDS.pad, "room": room}
