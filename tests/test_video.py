@@ -10,7 +10,7 @@ from quick import quick  # noqa: F401 - used by every test
 
 from seesay import cli
 
-RECIPE = f"# Small.\n{tiny.RECIPE}steps = 2\npreflight = 1\n"
+RECIPE = f"# Small.\n{tiny.RECIPE}steps = 3\npreflight = 1\n"
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,22 @@ def test_a_model_is_asked_about_a_video(trained, data, tmp_path, seesay):
     assert "no video: 0 frames in it" in seesay("ask", trained, tmp_path / "empty", code=2)
     (tmp_path / "cut.mkv").write_bytes((data / "1.mkv").read_bytes()[:400])
     assert "cut.mkv: " in seesay("ask", trained, tmp_path / "cut.mkv", code=2)
+
+
+def test_rows_that_are_no_videos_stop_a_run_with_numbers(data, recipe, tmp_path, seesay):
+    """Cut short, without a frame, and no video at all."""
+    (tmp_path / "cut.mkv").write_bytes((data / "1.mkv").read_bytes()[:400])
+    films.film(tmp_path / "none.avi", frames=0)
+    (tmp_path / "web.mp4").write_text("<html>404</html>")
+    rows = [{"video": name, "caption": "x"} for name in ("cut.mkv", "none.avi", "web.mp4")]
+    table = tmp_path / "rows.jsonl"
+    table.write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "run"
+    said = seesay("train", "--data", table, "--recipe", recipe, "--out", out, "--quiet", code=2)
+    assert "3 of 3 rows are broken (100.0%); the limit is 5.0%" in said
+    assert "rows.jsonl:1: a video that cannot be read: " in said
+    assert "0 frames in it; 1 is the least" in said and "looks like a web page" in said
+    assert not out.exists()
 
 
 def test_films_are_trained_on_measured_and_exported(recipe, tmp_path, seesay):

@@ -5,7 +5,6 @@ Shapes: H W pixels, N tiles, F frames, R boxes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -194,7 +193,8 @@ class Fit:
             images.laid(picture, plan, where=where)
             for picture, (_, plan) in zip(shown, every, strict=True)
         )
-        return [np.stack(list(islice(made, len(parts(picture))))) for picture in pictures]
+        several = ([next(made)[None] for _ in parts(picture)] for picture in pictures)
+        return [own[0] if len(own) == 1 else np.concatenate(own) for own in several]
 
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Pictures (N, H, W, 3) as what the model looks at: their tiles, one after another."""
