@@ -10,32 +10,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import tiny
-import torch
+from quick import quick  # noqa: F401 - used by every test
 from train import runs
 
-from seesay import cli, machine
+from seesay import cli
 from seesay.model import checkpoint
-from seesay.train import history, parallel, setup
+from seesay.train import history, parallel
 
 RECIPE = f"# The smallest model there is.\n{tiny.RECIPE}steps = 2\npreflight = 1\n"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick() -> Iterator[None]:
-    """One thread, which is all that models this small can use; the machine is not measured."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "measure_matmul", lambda *args, **kwargs: 1e12)
-        patch.setattr(setup, "SCENES_READ", 20)
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

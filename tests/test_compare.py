@@ -516,4 +516,8 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, recipes, folder,
 
     files = f'data.sources=[{{path="{folder}"}}]'
     assert "in 0 languages" in told(recipes["teller"], *out, "--budget", "5m", "--set", files)
+    other = tmp_path / "other.toml"
+    other.write_text(f"{SMALL}[data.video]\nframes = 4\n")
+    both = (recipes["teller"], other, *out, "--budget", "5m", "--dev", folder)
+    assert "look at the frames of videos in 2 ways" in told(*both, "--set", files)
     assert not (tmp_path / "none").exists()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from seesay import cli, config, tuning, views
-from seesay.data import columns, decode, folders
+from seesay import cli, config, footage, tuning, views
+from seesay.data import columns, decode, folders, video
 from seesay.errors import SeesayError
 from seesay.model import checkpoint
-from seesay.scenes import SPLITS, language, questions
+from seesay.scenes import SPLITS, language, questions, watching
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
@@ -20,9 +20,11 @@ SECTIONS = {
     "[model]": config.ModelConfig,
     "[model.vision]": config.VisionConfig,
     "[model.connector]": config.ConnectorConfig,
+    "[model.time]": footage.TimeConfig,
     "[model.text]": config.TextConfig,
     "[model.head]": views.HeadConfig,
     "[data]": config.DataConfig,
+    "[data.video]": footage.VideoConfig,
     "[[data.sources]]": config.SourceConfig,
     "[[data.stages]]": config.StageConfig,
     "[train]": config.TrainConfig,
@@ -149,13 +151,13 @@ def test_data_lists_every_column_name_and_ending():
         assert re.findall(r"`([^`]+)`", row) == [role, *names]
     for ending in folders.READERS:
         assert f"`{ending}`" in text
-    for format in decode.FORMATS:
-        assert format in text
+    for format in (*decode.FORMATS, *(ending[1:].upper() for ending in video.EXTENSIONS)):
+        assert format.replace("WEBM", "WebM").replace("M4V", "MP4") in text
 
 
 def test_scenes_lists_every_kind_style_and_split():
     text = page("scenes.md")
-    for name in (*questions.KINDS, *language.STYLES):
+    for name in (*questions.KINDS, *language.STYLES, *watching.FILM_KINDS):
         assert f"\n| `{name}` |" in text, name
     for split in SPLITS:
         assert f"`{split}`" in text

@@ -26,6 +26,7 @@ from seesay.fields import (
     Weights,
     divides,
 )
+from seesay.footage import LEAST_FRAMES, TimeConfig, VideoConfig
 from seesay.overlay import as_table as as_table
 from seesay.overlay import dump as dump
 from seesay.overlay import load as load
@@ -139,6 +140,7 @@ class ModelConfig:
     connector: ConnectorConfig = field(default_factory=ConnectorConfig)
     text: TextConfig = field(default_factory=TextConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+    time: TimeConfig = field(default_factory=TimeConfig)
 
 
 @dataclass(config=STRICT, frozen=True, kw_only=True)
@@ -173,6 +175,8 @@ class SourceConfig:
     panels: Annotated[int, Field(ge=0, le=9)] = 0
     # Of `scenes`: grids of so many cells across and down, and questions from cell to cell.
     grid: Annotated[int, Field(ge=0, le=9)] = 0
+    # Of `scenes`: scenes that move, in so many frames; 0: pictures.
+    frames: Annotated[int, Field(ge=0, le=64)] = 0
     # Captions to hold against pictures, and the same with a word changed, which makes them false.
     claims: Count = 1
     wrong: Count = 0
@@ -184,6 +188,10 @@ class SourceConfig:
         if self.bind and not (self.path == "scenes" and self.shots[1]):
             raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
         self._check_other_worlds()
+        if 0 < self.frames < LEAST_FRAMES:
+            raise ValueError(f"frames is {self.frames}: scenes that move take {LEAST_FRAMES}")
+        if self.frames and (self.shots[1] or self.told):
+            raise ValueError(f"frames is {self.frames}: scenes that move are not told, nor shots")
         if self.limit is not None and self.path == "scenes":
             raise ValueError(f"limit is {self.limit}: scenes are drawn without end")
         if self.told and (self.path != "scenes" or self.pictures):
@@ -271,6 +279,7 @@ class DataConfig:
     # Of several captions of a picture: all, one a visit, or two joined.
     captions: Literal["all", "one", "joined"] = "all"
     limit_broken: Share = 0.05
+    video: VideoConfig = field(default_factory=VideoConfig)
     # None: 1, or 0 where it would take a core from the training (two cores or fewer, and no GPU).
     workers: Annotated[int, Field(ge=0, le=1024)] | None = None
 
@@ -414,6 +423,10 @@ class Recipe:
         if self.train.box_weight and not self.model.box_head:
             raise ValueError("train.box_weight weighs boxes told by a head, but model.box_head is "
                              "false")  # fmt: skip
+        cut = self.data.video.tiles and self.data.tiles not in (1, (1, 1))
+        if cut and self.model.time.pool > 1:
+            raise ValueError(f"model.time.pool is {self.model.time.pool}: data.video.tiles cuts "
+                             f"frames into tiles (data.tiles = {self.data.tiles})")  # fmt: skip
         high, wide = self.model.vision.size
         if self.data.tiles == "split" and high != wide:
             raise ValueError(f"tiles = 'split' cuts squares, but model.vision.image_size is "

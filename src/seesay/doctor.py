@@ -26,6 +26,7 @@ EXTRAS = {
     "data": "read data sets of Hugging Face's hub, and files at addresses",
     "hf": "read and write Hugging Face models",
     "tensorboard": "follow training in TensorBoard",
+    "video": "read video files",
     "dev": "test and check Seesay itself",
 }
 

@@ -60,19 +60,58 @@ class Cell:
 
 # A picture that lies in a larger file.
 Within = Span | Cell
-# A picture on disk, in a larger file, its encoded bytes, or its pixels (H, W, 3; uint8; RGB).
-Picture = Path | Within | bytes | np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a video, shown `time` seconds after the video begins.
+
+    source: the video, which is decoded `at` so many seconds when the frame is wanted; where `at` is
+    None, the frame's own picture. video: a name that the frames of one video share.
+    """
+
+    source: Path | bytes | np.ndarray
+    time: float
+    video: str
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Neighbouring frames of a video that a model takes in as one picture."""
+
+    frames: tuple[Frame, ...]
+
+
+# A picture on disk, in a larger file, its encoded bytes, its pixels (H, W, 3; uint8; RGB), or one
+# of a video's.
+Picture = Path | Within | bytes | np.ndarray | Frame | Clip
 
 
 def identity(picture: Picture) -> Hashable:
     """What is equal for one picture: a file's name, the encoded bytes (of a larger file, their
     digest), or the very array.
 
-    Arrays are told apart by their places in memory, which whoever asks must hold.
+    Arrays are told apart by their places in memory, which whoever asks must hold; frames also by
+    their times.
     """
     if isinstance(picture, Within):
         return picture.digest
+    if isinstance(picture, Clip):
+        return tuple(identity(frame) for frame in picture.frames)
+    if isinstance(picture, Frame):
+        return identity(picture.source), picture.at, picture.time
     return id(picture) if isinstance(picture, np.ndarray) else picture
+
+
+def parts(picture: Picture) -> tuple[Picture, ...]:
+    """What a model looks at: the frames of a clip, or the picture itself."""
+    return picture.frames if isinstance(picture, Clip) else (picture,)
+
+
+def time_of(picture: Picture) -> float:
+    """When a picture is shown, in seconds: 0 where it is of no video."""
+    return picture.time if isinstance(picture, Frame) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +232,18 @@ class Batch:
     origins: tuple[str, ...] = ()  # where each row came from, for errors and dumps
     # Why rows that should be here are not: pictures that do not decode.
     skipped: tuple[str, ...] = ()
+    # Float; when each picture is shown, in seconds, 0 for one of no video; None where all are 0.
+    times_N: Tensor | None = None
+    # int64, rising by at most 1; which of the pictures that stand in the text each is a frame of;
+    # None where each stands there itself.
+    clips_N: Tensor | None = None
+
+    @property
+    def num_shown(self) -> int:
+        """How many pictures stand in the text: neighbouring frames may stand there as one."""
+        if self.clips_N is None or not len(self.clips_N):
+            return len(self.pictures_NCHW)
+        return int(self.clips_N[-1]) + 1
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
@@ -211,6 +262,7 @@ class Batch:
             "groups": self.groups_BT,
             "horizon": self.horizon_BT,
             "grids": self.grids,
+            **self.timing,
         }
 
     @property
@@ -218,12 +270,20 @@ class Batch:
         """How many pictures are looked at: tiles count, squares do not."""
         return len(self.grids or self.pictures_NCHW)
 
+    @property
+    def timing(self) -> dict[str, Any]:
+        """What a model is told of the frames of videos beside their pixels; nothing of pictures."""
+        told = {"times": self.times_N, "clips": self.clips_N}
+        return {name: value for name, value in told.items() if value is not None}
+
     def rows(self, which: slice, *, width: int, pictures: slice = slice(None)) -> "Batch":
         """Some of the rows, cut to `width` positions, with these of the pictures."""
         wide = {f.name: getattr(self, f.name) for f in fields(self) if "_BT" in f.name}
         cut = {k: v[which, :width] for k, v in wide.items() if v is not None}
         labels = None if self.labels_NAP is None else self.labels_NAP[pictures]
         boxes = None if self.boxes_NR4 is None else self.boxes_NR4[pictures]
+        times = None if self.times_N is None else self.times_N[pictures]
+        clips = None if self.clips_N is None else self.clips_N[pictures]
         return replace(
             self,
             **cut,
@@ -232,6 +292,8 @@ class Batch:
             labels_NAP=labels,
             boxes_NR4=boxes,
             grids=self._grids(pictures),
+            times_N=times,
+            clips_N=clips - clips[:1] if clips is not None else None,
             origins=self.origins[which],
         )
 

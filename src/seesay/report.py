@@ -58,6 +58,8 @@ CONTROLS = {
     "shuffled": ("shuffled", "every picture replaced by another example's"),
     "no_shots": ("no shots", "the same without examples before it"),
     "shuffled_shots": ("shots shuffled", "the examples before it have each other's answers"),
+    "one_frame": ("one frame", "one frame of each video, by lot, in place of all"),
+    "shuffled_frames": ("frames shuffled", "the frames of each video in another order"),
     "question": ("question alone", "the usual answer to the same question on other pictures"),
     "chance": ("chance", "drawing one of the options by lot"),
 }

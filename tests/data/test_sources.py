@@ -456,7 +456,7 @@ def test_pictures_that_are_not_right(table, tmp_path):
         "up/outside.png": "is outside of the data folder",
         "empty.png": "an empty picture: 0 bytes",
         "page.png": "looks like a web page",
-        "folder.png": "is not a file",
+        "folder.png": "a folder 'folder.png' that is no video: 0 frames in it",
         "pipe.png": "is not a file",
         "": "an empty cell",
         "https://example.org/a.png": "is a web address: download it",

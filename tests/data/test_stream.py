@@ -728,6 +728,6 @@ def test_augmentation_is_new_each_epoch_and_leaves_the_kept_picture_alone():
     rows = filed([example()], flip=True, shift=3)
     made = [rows.row(index, None).pictures for index in range(8)]
     assert len({each.tobytes() for each in made}) > 4
-    assert (rows._pixels(rows.examples[0], 0) == tiny.picture(0)).all()
+    assert (rows.tiles(rows.examples[0], rows.look(rows.examples[0]))[0] == tiny.picture(0)).all()
     for index, before in enumerate(made):
         assert (rows.row(index, None).pictures == before).all()

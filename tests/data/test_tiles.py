@@ -52,8 +52,8 @@ def test_tiles_stand_row_by_row_then_a_small_one_of_the_whole(tiles, count):
 def test_one_tile_is_the_picture_itself():
     picture = tiny.picture(0, (40, 30))
     fit = replace(FIT, tiles=(1, 1))
-    assert fit == FIT and (fit.whole, fit.each, fit.room) == ((16, 16), 4, 92)
-    assert (fit.cut(fit.pixels(picture)[None])[0] == images.pixels(picture, size=(16, 16))).all()
+    assert fit == FIT and (fit.whole, fit.each, fit.beside(4)) == ((16, 16), 4, 92)
+    assert (fit.cut(*fit.pixels([picture]))[0] == images.pixels(picture, size=(16, 16))).all()
 
 
 def test_fine_detail_reaches_the_model():
@@ -66,7 +66,7 @@ def test_fine_detail_reaches_the_model():
     assert row.pictures.shape == (17, 16, 16, 3)
     assert (row.pictures[2 * 4 + 1] == 255).sum() == 3  # third row, second column
     assert [tile.max() > 100 for tile in row.pictures[:16]].count(True) == 1
-    assert FIT.pixels(dotted).max() < 130 > row.pictures[16].max()
+    assert FIT.pixels([dotted])[0].max() < 130 > row.pictures[16].max()
 
 
 def test_scenes_are_drawn_as_large_as_they_are_looked_at():
@@ -103,7 +103,7 @@ def test_a_picture_is_changed_before_it_is_cut():
 def test_oblong_pictures_are_fitted_as_a_whole(how):
     wide = np.full((20, 80, 3), 200, np.uint8)
     fit = replace(tiled(2, 2), how=how)
-    tiles = fit.cut(fit.pixels(wide)[None])
+    tiles = fit.cut(*fit.pixels([wide]))
     whole = images.pixels(wide, size=32, fit=how)
     assert (tiles[:4] == images.tiles(whole[None], (2, 2))[:4]).all()
     assert ((tiles == 127).any()) == (how == "pad")
@@ -307,7 +307,7 @@ def test_a_predictor_cuts_as_training_does():
     ask = [Prompt((large,), (Turn("user", text),)) for text in ("what ?", "two ?")]
     answers = predictor.answer(ask)
     assert [len(seen) for seen in looked] == [5]
-    tiles = predictor.fit.cut(predictor.fit.pixels(large)[None])
+    tiles = predictor.fit.cut(*predictor.fit.pixels([large]))
     assert (looked[0].permute(0, 2, 3, 1).numpy() == tiles).all()
     assert predictor.answer(ask[:1])[0].log_probabilities == pytest.approx(
         answers[0].log_probabilities, abs=1e-4

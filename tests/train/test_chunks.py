@@ -161,3 +161,20 @@ def test_a_run_in_chunks_is_the_run_in_one_piece(tmp_path, folder):
     for one, other in zip(whole, parts, strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
         assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-3)
+
+
+def test_clips_stay_whole(tmp_path, folder):
+    """Of videos pooled frame by frame, a chunk has all the frames of its rows."""
+    model = {**PLAIN, "time": {"kind": "learned", "pool": 2}}
+    run, batch = prepared(tmp_path, folder, model, chunk=4)
+    pixels_NCHW = batch.pictures_NCHW.repeat_interleave(2, dim=0)
+    pixels_NCHW[1::2] = 255 - pixels_NCHW[1::2]
+    clips_N = torch.arange(11).repeat_interleave(2)
+    times_N = torch.tensor([0.0, 0.5]).repeat(11)
+    batch = replace(batch, pictures_NCHW=pixels_NCHW, clips_N=clips_N, times_N=times_N)
+    run.model.train()
+    losses.loss_of(run, batch, run.model, {}, Share(1.0, 1.0)).backward()
+    wanted = gradients(run.model)
+    assert wanted["time.project.weight"].abs().max() > 0
+    chunks.learn(run, batch, run.model, {}, Share(1.0, 1.0))
+    near(gradients(run.model), wanted)

@@ -1,5 +1,6 @@
 """A run that was killed or stopped and goes on ends bit for bit as one that was not."""
 
+import json
 import os
 import signal
 import time
@@ -73,6 +74,31 @@ def test_stopped_and_resumed_is_the_same_as_unbroken(tmp_path, folder, stop_at, 
     assert newest(run.out) == 5
     runs.train(run.out, plan, resume=True)
     assert runs.differing(runs.state(tmp_path / "unbroken"), runs.state(run.out)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_videos_go_on_in_the_middle_of_an_epoch(tmp_path, stop_at, workers):
+    """Files and folders of frames, changed at random, beside drawn films; two frames a clip."""
+    from data import films
+
+    made = [films.film(tmp_path / f"{n}.mkv", frames=6 + n) for n in range(4)]
+    made += [films.folder(tmp_path / f"frames{n}", frames=6 + n) for n in range(3)]
+    lines = [json.dumps({"video": path.name, "caption": f"a bar {path.stem}"}) for path in made]
+    (tmp_path / "films.jsonl").write_text("\n".join(lines))
+    sources = [{"path": str(tmp_path / "films.jsonl")}, {**runs.SCENES, "frames": 6}]
+    data = {"sources": sources, "video": {"frames": 4}, "flip": True, "shift": 2}
+    model = {"time": {"kind": "learned", "pool": 2}}
+    plan = runs.recipe(data={**data, "workers": workers}, model=model, steps=9)
+    runs.train(tmp_path / "unbroken", plan)
+    run = runs.prepare(tmp_path / "stopped", plan)
+    stop_at(run, step=5, number=signal.SIGINT)
+    with pytest.raises(Interrupted):
+        runs.fit(run)
+    assert newest(run.out) == 5
+    runs.train(run.out, plan, resume=True)
+    whole = runs.state(tmp_path / "unbroken")
+    assert runs.differing(whole, runs.state(run.out)) == []
+    assert whole["weights.time.project.weight"].abs().max() > 0
 
 
 @pytest.fixture

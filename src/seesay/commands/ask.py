@@ -23,11 +23,11 @@ def ask(
     seed: int = 0,
     json: bool = False,
 ) -> int | None:
-    """Caption a picture, or answer a question about it.
+    """Caption a picture or a video, or answer a question about it.
 
     Args:
         run: A run's folder or a checkpoint folder.
-        picture: The picture file.
+        picture: The picture or video file, or a folder of numbered frames.
         question: What to ask; without it, the model captions.
         beams: Beams to search with; 1 is greedy.
         temperature: Above 0, sample instead, the more freely the higher.
@@ -36,14 +36,19 @@ def ask(
         seed: Seed of the sampling.
         json: Print the answer, its reasoning and their probabilities as one JSON object.
     """
-    from seesay.data import images
+    from seesay.commands.measure import recipe_of
+    from seesay.data import images, video
     from seesay.predict import Decoding, Prompt, load
     from seesay.records import Turn
 
-    images.load(picture)  # A bad picture is said before a model is opened.
+    # A bad picture is said before a model is opened.
+    pictures = (picture,)
+    if picture.is_dir() or picture.suffix.lower() in video.EXTENSIONS:
+        pictures = video.frames(picture, recipe_of(run).data.video)
+    images.load(pictures[0])
     how = Decoding(most=max_tokens, temperature=temperature, top_p=top_p, beams=beams, seed=seed)
     predictor = load(run, decoding=how)
-    asked = Prompt((picture,), (Turn("user", question or ""),))
+    asked = Prompt(pictures, (Turn("user", question or ""),))
     answer = predictor.answer([asked])[0]
     if json:
         logs = answer.log_probabilities

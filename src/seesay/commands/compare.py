@@ -11,6 +11,7 @@ from seesay.errors import RecipeError
 
 if TYPE_CHECKING:
     from seesay.compare import Comparison, Contender, Yardstick
+    from seesay.config import DataConfig
 
 Whole = Parameter(validator=Number(gte=1))
 # Of those in scenes/world.py, the ones that have everything to be measured on; a test holds them.
@@ -70,7 +71,7 @@ def compare(
     if dev is None or dev == "scenes":
         yardstick = _drawn(contenders, split, count or DRAWN)
     else:
-        yardstick = _read(dev, columns, count, quiet=quiet)
+        yardstick = _read(dev, columns, count, trained=_data(contenders), quiet=quiet)
     tell = silent if quiet else say
     try:
         made = library.compare(plan, yardstick, command=measure.command(), say=tell)
@@ -139,13 +140,37 @@ def _drawn(contenders: "list[Contender]", split: str, count: int) -> "Yardstick"
     return Yardstick(examples, f"{count} drawn pictures, {split}")
 
 
-def _read(dev: str, columns: list[str] | None, limit: int | None, *, quiet: bool) -> "Yardstick":
+def _data(contenders: "list[Contender]") -> "DataConfig":
+    """What the recipes say of data: of videos, all must look at the same frames."""
+    ways = {each.recipe.data.video for each in contenders}
+    if len(ways) > 1:
+        raise RecipeError(
+            f"the recipes look at the frames of videos in {len(ways)} ways",
+            where="data.video",
+            fix="set one for all, such as --set data.video.frames=8",
+        )
+    return contenders[0].recipe.data
+
+
+def _read(
+    dev: str,
+    columns: list[str] | None,
+    limit: int | None,
+    *,
+    trained: "DataConfig",
+    quiet: bool,
+) -> "Yardstick":
     from seesay.commands import measure
     from seesay.compare import Yardstick
 
-    named = mapped(columns)
     found = measure.examples(
-        dev, columns=named, limit=limit, limit_broken=0.05, seed=0, quiet=quiet
+        dev,
+        columns=mapped(columns),
+        limit=limit,
+        limit_broken=0.05,
+        seed=0,
+        quiet=quiet,
+        trained=trained,
     )
     return Yardstick(found, Path(dev).name)
 

@@ -41,7 +41,8 @@ def evaluate(
             pictures never trained on; or `scenes:bind`, things with made-up names that only the
             --shots before them tell; or `scenes:named`, where the names are the same throughout,
             and other pictures, --dev scenes:named, tell them; or `scenes:panels`, statements on
-            boxes side by side; or `scenes:grid`, questions from cell to cell.
+            boxes side by side; or `scenes:grid`, questions from cell to cell; or `scenes:motion`,
+            scenes that move.
         task: Ask the data's examples as this task: retrieve, of captions, finds each picture's
             among all and the other way round; moderate, of classes, flags all but the allowed one.
             Those that do not fit it are left out.
@@ -80,6 +81,7 @@ def evaluate(
         measure.examples,
         shots=shots,
         resolution=resolution,
+        trained=measure.recipe_of(run).data,
         task=task,
         columns=mapped(columns),
         limit_broken=limit_broken,

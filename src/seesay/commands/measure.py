@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from seesay import config, predict, writing
 from seesay import evaluate as evaluation
@@ -122,13 +122,15 @@ def examples(
     shots: int | None = None,
     resolution: int = config.DRAWN,
     boxes: Literal["thousandths", "pixels"] = "thousandths",
+    trained: config.DataConfig | None = None,
 ) -> Sequence[Example]:
     """The examples of a data set, or `limit` of them; `scenes` draws some never trained on.
 
     With a `task`, those that can be asked as it. `scenes:bind` draws things with made-up names that
     so many `shots` tell, `scenes:named` such as other pictures of it tell, `scenes:panels` boxes
-    side by side, `scenes:grid` cells. `split` and `resolution` are of drawn pictures. `boxes`: what
-    texts of files say them in.
+    side by side, `scenes:grid` cells, `scenes:motion` scenes that move. `split` and `resolution`
+    are of drawn pictures. `boxes`: what texts of files say them in. Which frames of videos are
+    looked at, and of how many drawn ones are made, is as the model was `trained`.
 
     Raises:
         DataError: more than `limit_broken` of the rows, or of the examples, cannot be read; or none
@@ -143,18 +145,28 @@ def examples(
     if data in OTHER_WORLDS:
         source = OTHER_WORLDS[data]
         return auto.drawn(source, seed=seed, split=split, resolution=resolution)[:limit]
+    trained = trained or config.DataConfig()
+    if data == "scenes:motion":
+        films = _filmed(trained, seed=seed, split=split, resolution=resolution)
+        return recast(films, task)[:limit] if task else films[:limit]
     from seesay.data import sources, store
     from seesay.train.setup import told_in
 
     tell, source = silent if quiet else say, config.SourceConfig(path=data, boxes=boxes)
-    read = sources.read(data, columns=columns or None, limit_broken=limit_broken, say=tell)
+    how: dict[str, Any] = {
+        "columns": columns or None,
+        "limit_broken": limit_broken,
+        "footage": trained.video,
+        "say": tell,
+    }
+    read = sources.read(data, **how)
     every = told_in(source, read.examples)
     if task is not None:
         try:
             every = recast(every, task)
         except DataError as error:
             # Its columns may hold the task too, though what else they hold comes first.
-            read, every = _read_for(data, task, columns, limit_broken, error)
+            read, every = _read_for(data, task, how, error)
     for broken in read.broken[: sources.SHOWN]:
         tell(f"  left out: {broken.origin}: {broken.why}")
     if len(read.broken) > sources.SHOWN:
@@ -187,6 +199,17 @@ def _named(*, seed: int, split: str, resolution: int) -> list[Example]:
     return [scenes.named(world, i, resolution=resolution) for i in range(BOUND)]
 
 
+def _filmed(
+    trained: config.DataConfig, *, seed: int, split: str, resolution: int
+) -> list[Example]:
+    """Captions and questions on drawn scenes that move."""
+    from seesay import scenes
+
+    films = [source for source in trained.sources if source.frames]
+    plain = config.SourceConfig(objects=(1, scenes.MOST_MOVING), frames=scenes.NUM_FRAMES)
+    return auto.drawn(films[0] if films else plain, seed=seed, split=split, resolution=resolution)
+
+
 def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[Example]:
     """Drawn examples; boxes and classes are only asked for where they are wanted."""
     from seesay import scenes
@@ -207,7 +230,7 @@ def _drawn(task: str | None, *, seed: int, split: str, resolution: int) -> list[
 
 
 def _read_for(
-    data: str, task: str, columns: Mapping[str, str], limit_broken: float, refused: DataError
+    data: str, task: str, how: Mapping[str, Any], refused: DataError
 ) -> "tuple[sources.Source, list[Example]]":
     from seesay.data import sources
     from seesay.data.columns import FORMS
@@ -216,10 +239,16 @@ def _read_for(
     if reads not in {form.task for form in FORMS}:
         raise refused
     try:
-        read = sources.read(data, columns=columns or None, limit_broken=limit_broken, task=reads)
+        read = sources.read(data, **how, task=reads)
     except DataError:
         raise refused from None
     return read, recast(read.examples, task)
+
+
+def recipe_of(run: Path | str) -> config.Recipe:
+    """The recipe that a run, or a checkpoint, was trained by."""
+    stored = checkpoint.open_config(checkpoint.find(Path(run)))
+    return config.recipe(stored["recipe"])
 
 
 def templates(given: Sequence[str]) -> tuple[str, ...]:
@@ -270,13 +299,12 @@ def report(
 
 def write_report(made: Evaluation, run: Path, *, path: Path) -> None:
     """One HTML file of scores, curves and pictures."""
-    stored = checkpoint.open_config(checkpoint.find(run))
     reports.write(
         path,
         title=run.name,
         evaluation=made,
         history=[row for row in history(run) if "loss" in row],
-        recipe=config.dump(config.recipe(stored["recipe"])),
+        recipe=config.dump(recipe_of(run)),
     )
 
 

@@ -23,6 +23,7 @@ def export(
     resolution: Annotated[int, Parameter(validator=Number(gte=16, lte=4096))] = 64,
     language: Language = "en",
     objects: str = "1-6",
+    frames: Annotated[int, Parameter(validator=Number(gte=0, lte=64))] = 0,
     json: bool = False,
 ) -> None:
     """Write pictures and text of the built-in world to a folder.
@@ -37,6 +38,8 @@ def export(
         resolution: Width and height in pixels, 16 to 4096.
         language: English or Chinese.
         objects: Objects a picture, as a range or a number, at most 6.
+        frames: Scenes that move, in so many frames each, 6 or more: folders of numbered pictures.
+            They have at most 4 objects.
         json: Print what was written as one JSON object.
     """
     from seesay.scenes.export import export as write
@@ -47,7 +50,7 @@ def export(
         World(seed=seed, split=one, objects=(low, high), language=language)
         for one in split or ["train"]
     ]
-    written = write(folder, worlds, count, resolution=resolution)
+    written = write(folder, worlds, count, resolution=resolution, frames=frames)
     if json:
         print_json(written)
     else:

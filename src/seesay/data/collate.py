@@ -8,7 +8,7 @@ boxes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,18 @@ from seesay.records import Batch, Example
 
 # Rows are padded to a multiple of this, so that few distinct shapes reach the kernels.
 ROUND = 8
+
+
+class Timing(NamedTuple):
+    """Of frames of videos: when each is shown, in seconds, and, where neighbouring ones stand in
+    the text as one picture, how many stand there together each time; empty where nothing is to say.
+    """
+
+    times: tuple[float, ...] = ()
+    clips: tuple[int, ...] = ()
+
+
+UNTIMED = Timing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Row:
     `examples` are what it is made of, as they were read or drawn, and `sights` what each picture
     is of, in order, for people to look at.
     `grids`: where pictures keep their shapes, rows and columns of each; `pictures` are its squares.
+    `timing`: when they are shown, where they are frames of videos.
     """
 
     pictures: np.ndarray
@@ -53,6 +66,12 @@ class Row:
     examples: tuple[Example, ...] = ()
     sights: tuple[Sight, ...] = ()
     grids: tuple[tuple[int, int], ...] = ()
+    timing: Timing = UNTIMED
+
+    @property
+    def num_shown(self) -> int:
+        """How many pictures stand in the text."""
+        return len(self.timing.clips or self.pictures)
 
     def length(self, picture_tokens: int) -> int:
         """Positions this row takes."""
@@ -66,7 +85,7 @@ class Row:
         """
         if self.instructed:
             return 0
-        given = len(self.pictures) * picture_tokens
+        given = self.num_shown * picture_tokens
         inside = sum(document.pictured for document in self.documents)
         if inside > given:
             raise LengthError(
@@ -79,7 +98,7 @@ class Row:
     def marks(self, picture_tokens: int) -> int:
         """How many picture tokens stand in it."""
         times = len(self.documents) if self.instructed else 1
-        return times * len(self.pictures) * picture_tokens
+        return times * self.num_shown * picture_tokens
 
 
 def showing(document: Document, marks: int, *, picture_token: int) -> Document:
@@ -158,6 +177,7 @@ def collate(
         boxes_BT4=_located(places, documents, targets),
         **_claims(rows, pad=pad),
         grids=tuple(grid for row in rows for grid in row.grids),
+        **timing(rows),
         origins=tuple(_origin(places, b) for b in range(shape[0])),
     )
     _count(batch, places, picture_token=picture_token, picture_tokens=picture_tokens)
@@ -167,6 +187,21 @@ def collate(
 def _origin(laid: Sequence[Laid], b: int) -> str:
     """Where a row came from: all that share it."""
     return ", ".join(dict.fromkeys(each.row.origin for each in laid if each.b == b))
+
+
+def timing(rows: Sequence[Row]) -> dict[str, Any]:
+    """When the pictures of all rows are shown, and as which they stand in the text, as `Batch` has
+    it; without what no row says.
+    """
+    made: dict[str, Any] = {}
+    if any(row.timing.times for row in rows):
+        times = [row.timing.times or (0.0,) * len(row.pictures) for row in rows]
+        made["times_N"] = torch.tensor([time for own in times for time in own])
+    if any(row.timing.clips for row in rows):
+        several = [row.timing.clips or (1,) * len(row.pictures) for row in rows]
+        counts = [count for own in several for count in own]
+        made["clips_N"] = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    return made
 
 
 def _claims(rows: Sequence[Row], *, pad: int) -> dict[str, Any]:

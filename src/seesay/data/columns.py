@@ -12,6 +12,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "filename", "filepath", "file_path", "file", "path", "picture", "pictures", "photo",
         "图片", "图像",
     ),
+    "video": ("video", "videos", "video_path", "video_file", "视频"),
     "question": ("question", "query", "prompt", "instruction", "问题"),
     "sentence": ("sentence", "statement", "hypothesis", "text"),
     "answer": ("answer", "answers", "response", "答案"),
@@ -81,6 +82,7 @@ class Columns:
     form: Form
     found: Mapping[str, str]
     kinds: tuple[str, ...]
+    moving: bool = False  # whether the picture's column is one of videos
 
     @property
     def image(self) -> str:
@@ -104,11 +106,14 @@ def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
     given = _given(columns, given or {}, where)
     named = {role: name for role in ROLES if (name := _named(columns, role)) and role not in none}
     roles = named | given
+    moving = "video" in given or ("video" in roles and "image" not in roles)
+    if moving:
+        roles["image"] = roles["video"]
     if "image" not in roles:
         raise _no_picture(columns, where)
     for other in _other_places(roles, given):
         del roles[other]
-    texts = set(given) - {"image", "kind", *ASKED_WITH}
+    texts = set(given) - {"image", "video", "kind", *ASKED_WITH}
     # Boxes may stand beside any text: they decide only where no text is given.
     form = _form(roles, texts - set(PLACES) or texts, task=task)
     if form is None:
@@ -124,7 +129,7 @@ def find(columns: Sequence[str], given: Mapping[str, str] | None = None, *,
     if captions is not None and captions not in used.values():
         used["caption"] = captions
     kinds = () if "kind" in none else _kinds(columns, given, set(used.values()))
-    return Columns(form, used, kinds)
+    return Columns(form, used, kinds, moving)
 
 
 def _also(form: Form) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def write(writer: Writer, item: Item, told: Sequence[Mapping[str, Any]], *, to: 
             fix="convert to jsonl, tar or llava",
         )
     for row in told:
-        writer.add(item.images, row, where=str(item.origin))
+        writer.add(item.pictures, row, where=str(item.origin))
 
 
 def _pass(

@@ -28,7 +28,7 @@ from PIL import (
 )
 
 from seesay.data import within
-from seesay.errors import PictureError
+from seesay.errors import PictureError, SeesayError
 from seesay.records import Within
 
 File = io.BytesIO | io.BufferedReader
@@ -88,22 +88,22 @@ def decode(data: bytes, *, where: str, wanted: tuple[int, int] | None = None) ->
     """The picture upright in RGB, transparent pixels white; a JPEG may come at a half, a quarter or
     an eighth of its size where that is still at least `wanted` (width, height).
     """
-    with _refused(where):
+    with refused(where):
         image, orientation = _opened(io.BytesIO(data), where)
         if wanted and isinstance(image, JpegImagePlugin.JpegImageFile):
             width, height = wanted
             whole = image.size
             image.draft(None, (height, width) if orientation in _TURNED else wanted)
             image.info[REDUCED] = image.size != whole
-        return _upright(_rgb(_loaded(image), where), orientation)
+        return _upright(rgb(_loaded(image), where), orientation)
 
 
 def inspect(data: bytes, *, where: str) -> tuple[Facts, Image.Image]:
     """Decode every pixel, say what the picture is, and give it upright in RGB."""
-    with _refused(where):
+    with refused(where):
         image, orientation = _opened(io.BytesIO(data), where)
         kind = _kind(image)
-        upright = _upright(_rgb(_loaded(image), where), orientation)
+        upright = _upright(rgb(_loaded(image), where), orientation)
     return Facts(sniff(data) or "", kind, *upright.size), upright
 
 
@@ -115,7 +115,7 @@ def measure(picture: Path | Within | bytes, *, where: str) -> tuple[int, int]:
     """
     if not isinstance(picture, Path):
         return _measured(io.BytesIO(encoded(picture, where)), where)
-    if not _file_size(picture, where):
+    if not file_size(picture, where):
         raise _empty(where)
     try:
         with picture.open("rb") as file:
@@ -125,7 +125,7 @@ def measure(picture: Path | Within | bytes, *, where: str) -> tuple[int, int]:
 
 
 def _measured(file: File, where: str) -> tuple[int, int]:
-    with _refused(where):
+    with refused(where):
         image, orientation = _opened(file, where)
         width, height = image.size
     return (height, width) if orientation in _TURNED else (width, height)
@@ -176,7 +176,7 @@ def encoded(picture: Path | Within | bytes, where: str) -> bytes:
     if isinstance(picture, bytes):
         size, data = len(picture), picture
     else:
-        size, data = _file_size(picture, where), b""
+        size, data = file_size(picture, where), b""
     if size > MAX_BYTES:
         raise PictureError(f"{size} bytes; the limit for one picture is {MAX_BYTES}", where=where)
     data = data or (b"" if isinstance(picture, bytes) else _file_bytes(picture, where))
@@ -189,7 +189,8 @@ def _empty(where: str) -> PictureError:
     return PictureError("empty: 0 bytes", where=where, fix="copy or download it again")
 
 
-def _file_size(path: Path, where: str) -> int:
+def file_size(path: Path, where: str) -> int:
+    """Bytes of a file, which must be one."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
@@ -212,12 +213,12 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _refused(where: str) -> Iterator[None]:
+def refused(where: str) -> Iterator[None]:
     """Whatever a decoder raises becomes a PictureError that says where."""
     fix = "open it in a viewer and save it again, or leave it out"
     try:
         yield
-    except (PictureError, MemoryError):
+    except (SeesayError, MemoryError):
         raise
     except Exception as error:
         why = str(error) or type(error).__name__
@@ -295,7 +296,8 @@ def _kind(image: Image.Image) -> str:
     return "16 bit" if image.mode.startswith("I;16") else names.get(image.mode, image.mode)
 
 
-def _rgb(image: Image.Image, where: str) -> Image.Image:
+def rgb(image: Image.Image, where: str) -> Image.Image:
+    """A picture in RGB, paper shining through what is transparent."""
     if image.mode.startswith("I"):
         return _sixteen_bits(image, where)
     if image.mode == "F":

@@ -9,6 +9,7 @@ from seesay.data.finder import Refused
 from seesay.records import Turn
 
 MARK = "<image>"
+VIDEO = "<video>"  # read as the same
 _MARKED = re.compile(rf"\s*{MARK}")
 _LEADING = re.compile(rf"^(?:\s*{MARK})+")
 SPEAKERS: dict[str, Literal["user", "assistant", "system"]] = {
@@ -147,6 +148,7 @@ def _text(content: Any, number: int) -> str:
         return "\n".join(_part(part, number) for part in content)
     if not isinstance(content, str):
         raise Refused(f"turn {number} is empty")
+    content = content.replace(VIDEO, MARK)
     try:
         content.encode()
     except UnicodeEncodeError:
@@ -156,7 +158,7 @@ def _text(content: Any, number: int) -> str:
 
 def _part(part: Any, number: int) -> str:
     kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind in ("image", "image_url"):
+    if kind in ("image", "image_url", "video", "video_url"):
         return MARK
     if kind == "text":
         return _text(part.get("text"), number)

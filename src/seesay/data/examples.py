@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from seesay.data import objects
+from seesay.data import objects, video
 from seesay.data.cells import chosen, options_in, text_in, texts_in
 from seesay.data.columns import PLACES, Columns
-from seesay.data.dialogue import MARK, among, shown, turns_of
-from seesay.data.finder import MAX_NAMES, Finder, Refused
+from seesay.data.dialogue import MARK, VIDEO, among, shown, turns_of
+from seesay.data.finder import MAX_NAMES, Finder, Refused, Shown
 from seesay.data.images import size as size_of
 from seesay.data.objects import Asked, Things
 from seesay.data.store import Kept
 from seesay.data.tables import Row
-from seesay.errors import PictureError
+from seesay.errors import DataError, PictureError
 from seesay.records import Example, Origin, Picture, Turn
 
 # What is asked of a picture that has nothing but a class.
@@ -37,7 +37,7 @@ class Broken:
 class Item:
     """A row whose pictures are found and whose text is cleaned."""
 
-    images: tuple[Picture, ...]
+    images: tuple[Shown, ...]
     group: str
     origin: Origin
     question: str
@@ -50,6 +50,22 @@ class Item:
     things: Things = Things((), (0, 0))
     asked: tuple[Asked, ...] = ()  # what boxes answer, where they are the truth
     votes: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """What it shows, for whom videos are nothing.
+
+        Raises:
+            DataError: it shows one.
+        """
+        found = [picture for picture in self.images if not isinstance(picture, tuple)]
+        if len(found) < len(self.images):
+            raise DataError(
+                "a video: pictures alone are parted and written",
+                where=str(self.origin),
+                fix="part the table's rows by hand: videos are told apart by their names",
+            )
+        return tuple(found)
 
 
 @dataclass(slots=True)
@@ -135,7 +151,9 @@ class Reader:
         own = texts[0] if texts else ""
         return objects.things(cell, size=size, corners=corners, label=own, names=names)
 
-    def _size(self, picture: Picture, item: Item) -> tuple[int, int]:
+    def _size(self, picture: Shown, item: Item) -> tuple[int, int]:
+        if isinstance(picture, tuple):
+            raise Refused("boxes in a video, of no one frame; --map boxes= leaves them out")
         if item.group not in self._sizes:
             try:
                 height, width = size_of(picture, where=str(item.origin))
@@ -254,8 +272,9 @@ def _of_boxes(item: Item, asked: Asked) -> Example:
 
 
 def _example(item: Item, turns: tuple[Turn, ...], task: str) -> Example:
+    images, turns = video.laid(item.images, turns)
     return Example(
-        item.images,
+        images,
         turns,
         item.origin,
         task=task,
@@ -271,6 +290,7 @@ def _example(item: Item, turns: tuple[Turn, ...], task: str) -> Example:
 def _turns(
     question: str, truth: str, reasoning: str = "", *, pictures: int = 1
 ) -> tuple[Turn, ...]:
+    question, truth = question.replace(VIDEO, MARK), truth.replace(VIDEO, MARK)
     marks = question.count(MARK) + truth.count(MARK)
     make = shown if marks == pictures and among((question, truth)) else Turn
     asked = (make("user", question),) if question else ()

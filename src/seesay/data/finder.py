@@ -1,4 +1,5 @@
-"""Finder: what a cell of a picture column says -> a picture inside the data folder, or why not."""
+"""Finder: what a cell of a picture column says -> a picture or a video inside the data folder, or
+why not."""
 
 import hashlib
 import os
@@ -7,14 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from seesay.data import tape, video
 from seesay.data.decode import HEAD, not_a_picture, sniff
 from seesay.data.within import Lying
-from seesay.errors import DataError
-from seesay.records import Picture, Within
+from seesay.errors import DataError, PictureError
+from seesay.footage import VideoConfig
+from seesay.records import Frame, Picture, Within
 
 MAX_HELD = 8 * 2**30  # bytes of pictures that are held in memory
 
-
+# A picture, or those of a video that are looked at.
+Shown = Picture | tuple[Frame, ...]
 # Names whose pictures are remembered, and pictures whose places are: rows on one picture mostly
 # follow each other.
 MAX_NAMES = 100_000
@@ -30,21 +34,31 @@ class Finder:
 
     Each is looked at once: that it is there, is inside `root`, is not empty and starts like a
     picture. Whether it decodes is for `check` and for training to see. Without `hold`, what comes
-    as bytes is passed on and not kept.
+    as bytes is passed on and not kept. Of a video, or a folder of frames, those looked at are
+    chosen as `footage` says; `moving`: what may be either is a video.
     """
 
-    def __init__(self, root: Path, *, where: str, hold: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        where: str,
+        hold: bool = True,
+        footage: VideoConfig | None = None,
+        moving: bool = False,
+    ) -> None:
+        self.footage, self.moving = footage or VideoConfig(), moving
         self.root = os.path.abspath(root)
         self.real = os.path.realpath(root)
         self.where = where
         self.hold, self.held = hold, 0
-        self._named: dict[str, tuple[Path, str] | str] = {}
+        self._named: dict[str, tuple[Shown, str] | str] = {}
         self._folders: dict[str, str] = {}
         self._listed: dict[str, dict[str, str]] = {}
-        self._bytes: dict[str, bytes] = {}
+        self._bytes: dict[str, Shown] = {}
         self._within: dict[str, Within] = {}
 
-    def find(self, cell: Any) -> tuple[tuple[Picture, ...], str]:
+    def find(self, cell: Any) -> tuple[tuple[Shown, ...], str]:
         """The pictures of a cell (one or a list) and the name that they share with other rows.
 
         Raises:
@@ -59,7 +73,7 @@ class Finder:
         found = [self._one(each) for each in cells]
         return tuple(picture for picture, _ in found), "|".join(group for _, group in found)
 
-    def _one(self, cell: Any) -> tuple[Picture, str]:
+    def _one(self, cell: Any) -> tuple[Shown, str]:
         if isinstance(cell, dict):  # Hugging Face's image column
             cell = cell.get("bytes") if cell.get("bytes") is not None else cell.get("path")
         if isinstance(cell, str):
@@ -70,20 +84,21 @@ class Finder:
             raise Refused("no picture: an empty cell")
         raise Refused(f"a picture column holds a {type(cell).__name__}: {str(cell)[:40]}")
 
-    def _by_bytes(self, data: bytes) -> tuple[bytes | Within, str]:
-        _looks_right(len(data), data[:64])
+    def _by_bytes(self, data: bytes) -> tuple[Shown, str]:
+        moves = self._moves(len(data), data[:64])
         group = hashlib.blake2b(data, digest_size=12).hexdigest()
-        if isinstance(data, Lying):
+        if isinstance(data, Lying) and not moves:
             if group not in self._within:
                 if len(self._within) >= MAX_NAMES:
                     self._within.clear()
                 self._within[group] = replace(data.at, digest=group)
             return self._within[group], group
         if not self.hold:
-            return data, group
+            return self._frames(data, group) if moves else data, group
         if group not in self._bytes:
             self._count(len(data))
-        return self._bytes.setdefault(group, data), group
+            self._bytes[group] = self._frames(data, group) if moves else data
+        return self._bytes[group], group
 
     def _count(self, size: int) -> None:
         self.held += size
@@ -94,7 +109,7 @@ class Finder:
                 fix="unpack them into a folder: files are read as they are needed",
             )
 
-    def _by_name(self, name: str) -> tuple[Path, str]:
+    def _by_name(self, name: str) -> tuple[Shown, str]:
         found = self._named.get(name)
         if found is None:
             try:
@@ -108,7 +123,7 @@ class Finder:
             raise Refused(found)
         return found
 
-    def _looked_up(self, name: str) -> tuple[Path, str]:
+    def _looked_up(self, name: str) -> tuple[Shown, str]:
         if not name.strip():
             raise Refused("no picture: an empty cell")
         if name.startswith(("http://", "https://")):
@@ -117,8 +132,39 @@ class Finder:
         if "\\" in name and not os.path.exists(path):
             path = os.path.normpath(os.path.join(self.root, name.strip().replace("\\", "/")))
         self._inside(path, name)
-        _looks_right(*self._looked_into(path, name))
-        return Path(path), os.path.relpath(path, self.root)
+        group = os.path.relpath(path, self.root)
+        if os.path.isdir(path):
+            return self._folder(path, group), group
+        moves = self._moves(*self._looked_into(path, name))
+        return self._frames(Path(path), group) if moves else Path(path), group
+
+    def _moves(self, size: int, head: bytes) -> bool:
+        """Whether what begins so is a video; what is neither that nor a picture is refused."""
+        if size and tape.sniff(head) and (self.moving or not sniff(head)):
+            return True
+        _looks_right(size, head)
+        return False
+
+    def _frames(self, source: Path | bytes, group: str) -> tuple[Frame, ...]:
+        try:
+            return video.sample(source, self.footage, name=group)
+        except PictureError as error:
+            raise Refused(f"a video that cannot be read: {error.what}") from None
+
+    def _folder(self, path: str, group: str) -> tuple[Frame, ...]:
+        """The pictures looked at of a folder of frames, each of them inside the data folder."""
+        try:
+            frames = video.folder(os.listdir(path), self.footage)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise Refused(f"a folder '{group}' that is no video: {why}") from None
+        made = []
+        for name, time in frames:
+            inner = os.path.join(path, name)
+            self._inside(inner, os.path.join(group, name))
+            _looks_right(*self._looked_into(inner, os.path.join(group, name)))
+            made.append(Frame(Path(inner), time, group))
+        return tuple(made)
 
     def _inside(self, path: str, name: str) -> None:
         folder = os.path.dirname(path)

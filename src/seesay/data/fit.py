@@ -1,6 +1,6 @@
 """What a model takes in: pictures brought to its size, tile by tile, and rows of so many tokens.
 
-Shapes: H W pixels, N tiles, R boxes.
+Shapes: H W pixels, N tiles, F frames, R boxes.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ import numpy as np
 
 from seesay.config import DataConfig
 from seesay.coordinates import cells, shares
-from seesay.data import images, resolution
+from seesay.data import images, resolution, video
 from seesay.data.collate import showing
 from seesay.data.geometry import Affine, clipped
 from seesay.data.plan import Plan, Size, fixed
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, RecipeError
-from seesay.records import Box, Example, Picture, Turn
+from seesay.records import Box, Clip, Example, Frame, Picture, Turn, parts
 from seesay.sight import MAX_PIXELS, MIN_PIXELS
 
 # What chooses a grid of tiles for each picture.
@@ -61,6 +61,8 @@ class Fit:
     regions: int = 0  # where boxes are looked at, those along a side of a grid of them
     things: bool = False  # whether what is in each of these boxes is labelled
     blank: bool = False  # whether pictures are left grey and not decoded: tokens are counted
+    cut_frames: bool = False  # whether frames of videos become tiles as pictures do
+    pool: int = 1  # how many neighbouring frames of a video stand in the text as one
 
     @classmethod
     def of(cls, data: DataConfig, *, size: Size, picture_tokens: int, **more: Any) -> "Fit":
@@ -88,6 +90,7 @@ class Fit:
             picture_budget=data.picture_budget,
             sequence_budget=data.sequence_budget,
             how=data.fit,
+            cut_frames=data.video.tiles,
             box_text=data.box_text,
             **more,
         )
@@ -139,11 +142,6 @@ class Fit:
         plans = [self.plan((r * self.size[0], c * self.size[1])) for r, c in several]
         return max(plans, key=lambda plan: plan.tokens)
 
-    @property
-    def room(self) -> int:
-        """Tokens left for text in a row of one picture."""
-        return self.beside(self.each)
-
     def beside(self, tokens: int) -> int:
         """Tokens that a document may have, in a row of so many of pictures, beside these."""
         return self.row_tokens - tokens
@@ -177,8 +175,20 @@ class Fit:
         """Tokens that the documents of a row share, those of pictures in each included."""
         return self.row_tokens if self.instructed else self.beside(tokens)
 
-    def plan(self, size: Size, most: int | None = None) -> Plan:
-        """What becomes of a picture of this size; of no more than `most` tokens, where it can."""
+    def plan(self, size: Size, most: int | None = None, *, cut: bool = True) -> Plan:
+        """What becomes of a picture of this size; of no more than `most` tokens, where it can.
+
+        cut: whether it may become several tiles.
+
+        Raises:
+            RecipeError: a frame of a video is to keep its shape.
+        """
+        if self.native and not cut:
+            raise RecipeError(
+                "the frames of a video are all of one shape, and here pictures keep theirs",
+                where="data.tiles",
+                fix="set data.tiles to 1",
+            )
         if self.native:
             return resolution.native(
                 size,
@@ -188,6 +198,8 @@ class Fit:
                 budget=self._most_squares(most),
             )
         how = {"tile": self.size, "fit": self.how, "tokens": self.picture_tokens}
+        if not cut:
+            return fixed(size, **how)
         if not isinstance(self.tiles, str):
             return fixed(size, grid=self.tiles, **how)
         limits = [each for each in (self.picture_budget, most) if each]
@@ -208,6 +220,9 @@ class Fit:
     def num_looked(self, plan: Plan) -> int:
         """How many squares, or tiles, of a picture the vision side takes in."""
         return plan.tokens if self.native else plan.num_tiles
+    def cuts(self, picture: Picture) -> bool:
+        """Whether a picture may become several tiles: one of a video where a recipe says so."""
+        return self.cut_frames or not isinstance(picture, Frame | Clip)
 
     def plans(self, pictures: Sequence[Picture], *, where: str = "") -> tuple[Plan, ...]:
         """What becomes of the pictures of one conversation; of files, headers are read.
@@ -216,28 +231,46 @@ class Fit:
             PictureError: a size that cannot be read.
             LengthError: with the fewest tiles each, they take more than the budget of a sequence.
         """
-        if not self.measures:
-            return (self.plan(self.whole),) * len(pictures)
-        sizes = [images.size(picture, where=where) for picture in pictures]
-        return resolution.together(
-            sizes, self.plan, budget=self.sequence_budget or None, where=where
-        )
+        cut = [self.cuts(picture) for picture in pictures]
+        sizes = [self.whole] * len(pictures)
+        if self.how != "stretch" or (self.chosen and any(cut)):
+            sizes = images.sizes(pictures, where=where)
+
+        def plan(shown: tuple[Size, bool], most: int | None) -> Plan:
+            return self.plan(shown[0], most, cut=shown[1])
+
+        several = list(zip(sizes, cut, strict=True))
+        return resolution.together(several, plan, budget=self.sequence_budget or None, where=where)
 
     def tokens(self, pictures: Sequence[Picture], *, where: str = "") -> tuple[int, ...]:
         """How many tokens each of the pictures of one conversation takes; as `plans`."""
         if not self.chosen:
-            return (self.each,) * len(pictures)
+            return tuple(self.each if self.cuts(p) else self.picture_tokens for p in pictures)
         return tuple(plan.tokens for plan in self.plans(pictures, where=where))
 
     def pixels(
-        self, picture: Picture, *, plan: Plan | None = None, where: str = ""
-    ) -> np.ndarray:
-        """A picture (H, W, 3) before it is cut; `plan`: what is to become of it."""
-        if plan is None:
-            (plan,) = self.plans([picture], where=where)
+        self, pictures: Sequence[Picture], *, plans: Sequence[Plan] = (), where: str = ""
+    ) -> list[np.ndarray]:
+        """Each picture (1, H, W, 3), or a clip's frames (F, H, W, 3), before it is cut.
+
+        `plans`: what is to become of them. The frames of a video are decoded together.
+        """
+        plans = plans or self.plans(pictures, where=where)
+        every = [
+            (part, plan)
+            for picture, plan in zip(pictures, plans, strict=True)
+            for part in parts(picture)
+        ]
         if self.blank:
-            return np.full((*plan.canvas, 3), images.PADDING, np.uint8)
-        return images.laid(picture, plan, where=where)
+            made = (np.full((*plan.canvas, 3), images.PADDING, np.uint8) for _, plan in every)
+        else:
+            shown = video.decoded([part for part, _ in every], where=where)
+            made = (
+                images.laid(picture, plan, where=where)
+                for picture, (_, plan) in zip(shown, every, strict=True)
+            )
+        several = ([next(made)[None] for _ in parts(picture)] for picture in pictures)
+        return [own[0] if len(own) == 1 else np.concatenate(own) for own in several]
 
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Pictures (N, H, W, 3) as what the model looks at: their tiles, one after another."""

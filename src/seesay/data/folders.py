@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from seesay.data import arrow, coco, jsons, shards, tables, vqa
+from seesay.data import arrow, coco, jsons, shards, tables, video, vqa
 from seesay.data.decode import EXTENSIONS
 from seesay.data.spool import Spool
 from seesay.data.tables import Row, Table
@@ -18,7 +18,7 @@ LAYOUTS = (
 )
 # Not read, but their being there is told.
 UNREADABLE = (".heic", ".heif", ".avif", ".svg", ".pdf")
-PICTURES = (*EXTENSIONS, *UNREADABLE)
+PICTURES = (*EXTENSIONS, *video.EXTENSIONS, *UNREADABLE)
 SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 ASIDE = ("readme", "license", "licence", "notice", "changelog", "requirements", "classes", "labels")
 # What frameworks leave beside the data.

@@ -5,12 +5,16 @@ Shapes: H height, W width, in that order everywhere but in Pillow's own (width, 
 
 import io
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from einops import rearrange
 from PIL import Image
 
 from seesay.coordinates import Sides
+from seesay.data import video
 from seesay.data.decode import (
     HEAD,
     REDUCED,
@@ -26,7 +30,7 @@ from seesay.data.plan import FITS as FITS
 from seesay.data.plan import Plan, Size, overview_fit, place, sides_of
 from seesay.data.plan import num_tiles as num_tiles
 from seesay.errors import DataError, PictureError, nearest
-from seesay.records import Picture
+from seesay.records import Clip, Frame, Picture, Within
 
 PADDING = (127, 127, 127)  # the middle of the range: near zero once normalised
 
@@ -41,16 +45,34 @@ def load(picture: Picture, *, where: str = "") -> Image.Image:
 
 
 def size(picture: Picture, *, where: str = "") -> Size:
-    """Height and width of the upright picture; of a file, its header alone is read.
+    """Height and width of the upright picture; of a file, its header alone is read, and of a
+    video, its first frame.
 
     Raises:
         PictureError: as `load`, but for what only decoding shows.
     """
-    if isinstance(picture, np.ndarray):
-        height, width = _checked(picture, where).shape[:2]
+    picture = picture.frames[0] if isinstance(picture, Clip) else picture
+    if isinstance(picture, Frame) and picture.at is not None:
+        picture = replace(picture, at=0.0)  # all are of one size, and the first is soon decoded
+    plain = _plain(picture, where)
+    if isinstance(plain, np.ndarray):
+        height, width = _checked(plain, where).shape[:2]
         return height, width
-    width, height = measure(picture, where=where or name(picture))
+    width, height = measure(plain, where=where or name(plain))
     return height, width
+
+
+def sizes(pictures: Sequence[Picture], *, where: str = "") -> list[Size]:
+    """The size of each picture; a video file is opened once.
+
+    Raises:
+        PictureError: as `size`.
+    """
+    made: list[Size] = []
+    for run in video.runs(pictures):
+        # The frames of a folder are files of their own, and may differ.
+        made += [size(run[0], where=where)] * len(run)
+    return made
 
 
 def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch",
@@ -67,6 +89,7 @@ def pixels(picture: Picture, *, size: tuple[int, int] | int, fit: str = "stretch
     canvas = _size(size)
     if fit not in FITS:
         raise DataError(f"unknown fit '{fit}'", fix=nearest(fit, FITS))
+    picture = _plain(picture, where)
     if isinstance(picture, np.ndarray) and picture.shape[:2] == canvas:
         return _checked(picture, where)
     image = _image(picture, where, wanted=(canvas[1], canvas[0]))
@@ -103,6 +126,7 @@ def as_file(picture: Picture, *, where: str = "") -> tuple[bytes, str]:
     Raises:
         PictureError: empty, too large, or not to be read.
     """
+    picture = _plain(picture, where)
     if isinstance(picture, np.ndarray):
         made = io.BytesIO()
         Image.fromarray(_checked(picture, where)).save(made, "PNG")
@@ -137,11 +161,21 @@ def examine(picture: Picture, *, where: str = "") -> Facts:
     Raises:
         PictureError: as `load`.
     """
+    picture = _plain(picture, where)
     if isinstance(picture, np.ndarray):
         height, width = _checked(picture, where).shape[:2]
         return Facts("array", "colour", width, height)
     where = where or name(picture)
     return inspect(encoded(picture, where), where=where)[0]
+
+
+def _plain(picture: Picture, where: str) -> Path | Within | bytes | np.ndarray:
+    """A picture by itself: a frame's own, or its pixels; a clip shows its first."""
+    picture = picture.frames[0] if isinstance(picture, Clip) else picture
+    if isinstance(picture, Frame):
+        picture = next(video.decoded([picture], where=where))
+    assert not isinstance(picture, Frame | Clip)
+    return picture
 
 
 def _size(size: tuple[int, int] | int) -> tuple[int, int]:
@@ -164,6 +198,7 @@ def _checked(picture: np.ndarray, where: str) -> np.ndarray:
 
 
 def _image(picture: Picture, where: str, *, wanted: tuple[int, int] | None = None) -> Image.Image:
+    picture = _plain(picture, where)
     if isinstance(picture, np.ndarray):
         return Image.fromarray(_checked(picture, where))
     where = where or name(picture)

@@ -3,7 +3,7 @@
 Shapes: N tiles, H W pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,14 +47,16 @@ class Look:
         turns = retold(turns, self.views, bare=example.task == "ground", where=where)
         return replace(example, turns=turns)
 
+    @property
+    def shown(self) -> tuple[Plan, ...]:
+        """What becomes of each picture before it is cut: of a part of it, where a part is shown."""
+        return tuple(self.change.plan(plan) for plan in self.plans)
+
     def sights(self, *examples: Example) -> tuple[Sight, ...]:
         """The same of each picture of these examples, for people to look at."""
-        pairs = zip(self.plans, self.views, strict=True)
-        return tuple(
-            Sight(examples, i, self.change.plan(plan), view) for i, (plan, view) in enumerate(pairs)
-        )
+        pairs = zip(self.shown, self.views, strict=True)
+        return tuple(Sight(examples, i, plan, view) for i, (plan, view) in enumerate(pairs))
 
-    def tiles(self, pixels: Callable[[int, Plan], np.ndarray]) -> list[np.ndarray]:
-        """The tiles of each picture (N, H, W, 3), of `pixels` that are asked for by number."""
-        shown = [pixels(i, self.change.plan(plan)) for i, plan in enumerate(self.plans)]
-        return [self.fit.cut(self.change.picture(each[None])) for each in shown]
+    def tiles(self, pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The tiles of each picture (N, H, W, 3), of its pixels, or of its frames'."""
+        return [self.fit.cut(self.change.picture(each)) for each in pixels]

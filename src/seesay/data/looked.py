@@ -12,7 +12,7 @@ from seesay.data.decode import Facts, encoded, inspect
 from seesay.data.hashes import Print
 from seesay.data.survey import digest
 from seesay.errors import PictureError
-from seesay.records import Example, Origin, Picture, identity
+from seesay.records import Clip, Example, Frame, Origin, Picture, identity
 
 # Small copies are kept of so many pictures, the first: 3 kB each.
 SMALL = 100_000
@@ -43,8 +43,8 @@ class Looked:
 
     @property
     def name(self) -> str:
-        """Its first name; of what is no file, the row it comes from."""
-        named = isinstance(self.use.picture, Path)
+        """Its first name; of what is neither file nor video, the row it comes from."""
+        named = isinstance(self.use.picture, Path | Frame | Clip)
         return min(self.use.names) if named else str(self.use.origin)
 
 
@@ -61,8 +61,7 @@ def look(
     uses: dict[Hashable, Use] = {}
     for example in examples:
         for picture in example.images:
-            name = str(picture) if isinstance(picture, Path) else example.origin.file
-            first = Use(picture, example.origin, 0, set())
+            first, name = Use(picture, example.origin, 0, set()), _name(picture, example.origin)
             use = uses.setdefault(identity(picture), first)
             use.times += 1
             use.names.add(name)
@@ -73,10 +72,23 @@ def look(
     return found
 
 
+def _name(picture: Picture, origin: Origin) -> str:
+    """Frames of one video share its name: that they are alike is no news."""
+    if isinstance(picture, Clip):
+        picture = picture.frames[0]
+    if isinstance(picture, Frame):
+        return picture.video
+    return str(picture) if isinstance(picture, Path) else origin.file
+
+
 def _look(use: Use) -> Looked:
     where = str(use.origin)
     try:
-        if isinstance(use.picture, np.ndarray):
+        if isinstance(use.picture, Frame | Clip):
+            pixels = np.asarray(images.load(use.picture, where=where))
+            facts = replace(images.examine(pixels), format="video")
+            told = digest(pixels.tobytes())
+        elif isinstance(use.picture, np.ndarray):
             facts, pixels = images.examine(use.picture), use.picture
             told = digest(pixels.tobytes())
         else:
@@ -97,4 +109,5 @@ def alike(pictures: Sequence[Looked], *, distance: int = hashes.NEAR) -> list[li
     groups: dict[int, list[Looked]] = {}
     for one, mark in zip(several, hashes.together(prints, distance=distance).marks(), strict=True):
         groups.setdefault(mark, []).append(one)
-    return [group for group in groups.values() if len(group) > 1]
+    several_names = (group for group in groups.values() if len({one.name for one in group}) > 1)
+    return list(several_names)

@@ -10,6 +10,7 @@ Pure functions of sizes, (height, width) in pixels.
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from seesay.data.plan import Plan, Size, fixed, num_tiles, place
 from seesay.errors import DataError, LengthError, PictureError
@@ -18,6 +19,8 @@ from seesay.errors import DataError, LengthError, PictureError
 PINPOINTS: tuple[Size, ...] = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
 # Idefics3 makes no picture larger than this a side.
 IDEFICS_LONGEST = 4096
+# What `together` plans by.
+Shown = TypeVar("Shown")
 # Qwen2-VL refuses pictures that are longer than so many times their other side.
 QWEN_OBLONG = 200
 
@@ -215,16 +218,16 @@ def native(
 
 
 def together(
-    sizes: Sequence[Size],
-    plan: Callable[[Size, int | None], Plan],
+    sizes: Sequence[Shown],
+    plan: Callable[[Shown, int | None], Plan],
     *,
     budget: int | None,
     where: str = "",
 ) -> tuple[Plan, ...]:
     """Plans of the pictures of one sequence whose tokens keep a budget together.
 
-    `plan` is asked for each size with most tokens that a picture may take, the same for all: the
-    largest that does.
+    `plan` is asked for each size, or what else it goes by, with most tokens that a picture may
+    take, the same for all: the largest that does.
 
     Raises:
         LengthError: even with the fewest tokens each, they take more.

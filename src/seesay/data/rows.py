@@ -6,6 +6,7 @@ Shapes: N pictures, H W pixels, A attributes, P patches, R regions.
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from einops import rearrange
 
 from seesay.config import SourceConfig, StageConfig
 from seesay.coordinates import boxes_in
-from seesay.data import captions, counted, order
+from seesay.data import captions, clips, counted, order
 from seesay.data.augment import Augment
 from seesay.data.boxes import located
 from seesay.data.claims import claimed_by, claims
@@ -24,9 +25,10 @@ from seesay.data.look import Look
 from seesay.data.packing import fill, split
 from seesay.data.plan import Plan
 from seesay.data.seen import PLAIN, Sight
+from seesay.data.store import Changed
 from seesay.data.text import Document, Text
 from seesay.errors import DataError, PictureError, RecipeError
-from seesay.records import Example, Turn
+from seesay.records import Example, Picture, Turn
 
 # A file source keeps decoded pictures up to this many bytes in each process that reads it: small
 # sets are decoded once.
@@ -38,23 +40,39 @@ TRIES = 16
 
 
 class SceneRows:
-    """Rows drawn without end: a picture with its caption and as many questions as fit."""
+    """Rows drawn without end: a picture, or a film, with its caption and as many questions as fit.
+    """
 
     def __init__(self, config: SourceConfig, *, text: Text, fit: Fit, seed: int) -> None:
         from seesay.scenes import panels
 
-        if (config.panels or config.grid) and fit.claimed:
-            drawn = f"{config.panels} boxes" if config.panels else f"{config.grid}² cells"
+        self._check(config, fit)
+        self.config, self.text, self.fit, self.seed = config, text, fit, seed
+        # Drawn pictures are all of one size, and square unless they are of boxes side by side.
+        whole = fit.size if config.frames and not fit.cut_frames else fit.whole
+        self.side = whole[0] if config.panels else max(whole)
+        wide = panels.width(config.panels, self.side) if config.panels else self.side
+        self.size = self.side, wide
+        self.look = Look(fit, (fit.plan(self.size),))
+
+    @staticmethod
+    def _check(config: SourceConfig, fit: Fit) -> None:
+        """See that what is drawn can be labelled and held against as the recipe wants it."""
+        drawn = f"scenes that move ({config.frames} frames)" if config.frames else ""
+        drawn = f"pictures of {config.panels} boxes" if config.panels else drawn
+        drawn = f"pictures of {config.grid}² cells" if config.grid else drawn
+        if drawn and fit.claimed:
             raise RecipeError(
-                f"pictures of {drawn} have no captions to hold against them",
+                f"{drawn} have no captions to hold against them",
                 where="data.sources",
                 fix="draw others, or leave 'contrastive' and 'matching' out of the objectives",
             )
-        self.config, self.text, self.fit, self.seed = config, text, fit, seed
-        # Drawn pictures are all of one size, and square unless they are of boxes side by side.
-        self.side = fit.whole[0] if config.panels else max(fit.whole)
-        wide = panels.width(config.panels, self.side) if config.panels else self.side
-        self.look = Look(fit, (fit.plan((self.side, wide)),))
+        if fit.regions and (config.panels or config.grid):
+            raise RecipeError(
+                f"{drawn} come without boxes around what is in them",
+                where="data.sources",
+                fix="draw others, or set model.vision.kind to 'vit'",
+            )
 
     @property
     def plan(self) -> Plan:
@@ -97,13 +115,15 @@ class SceneRows:
             return scenes.judged(world, index, **how)
         if rules.grid:
             return scenes.asked(world, index, side=rules.grid, questions=rules.questions, **how)
-        return scenes.examples(
+        draw = partial(scenes.examples, caption_styles=rules.caption_styles)
+        if rules.frames:
+            draw = partial(scenes.moving, frames=rules.frames)
+        return draw(
             world,
             index,
             questions=rules.questions,
             captions=rules.captions,
             kinds=rules.kinds,
-            caption_styles=rules.caption_styles,
             resolution=self.side,
         )
 
@@ -130,8 +150,17 @@ class SceneRows:
         from seesay import scenes
 
         origin, shown = str(examples[0].origin), int(self.config.pictures)
-        tokens = self.plan.tokens
+        images, _ = clips.pooled(examples[0].images, (), pool=self.fit.pool)
+        look = self._look(images)
+        tokens = sum(look.tokens)
         room, mark, marks = self.fit.beside(tokens), self.text.picture, tokens * shown
+        if room < 2:
+            raise RecipeError(
+                f"{len(images)} pictures take {tokens} tokens, a row holds {self.fit.row_tokens}",
+                where="data.sources",
+                fix="raise data.row_tokens, model.connector.factor or model.time.pool, or lower "
+                "frames",
+            )
         asked = self._asked([e for e in examples if e.turns])
         turns = [[turn for e in several for turn in self._told(e).turns] for several in asked]
         documents = [
@@ -142,27 +171,34 @@ class SceneRows:
         objects = [
             np.stack([scenes.about(e.scene, e.objects) for e in asked[i]]) for i in kept if about
         ]
+        images, plans = (images, look.plans) if shown else ((), ())
         # As they are drawn, unless the model takes in oblong pictures.
-        pixels = self.fit.pixels(examples[0].images[0], plan=self.plan)
-        labels = self.labels(examples[0]) if shown else None
+        tiles = look.tiles(self.fit.pixels(images, plans=plans))
+        pixels = np.concatenate([np.zeros((0, *self.fit.size, 3), np.uint8), *tiles])
         told = tuple(e for i in kept for e in asked[i]) or tuple(examples[:1])
         return Row(
-            self.fit.cut(pixels[None][:shown]),
+            pixels,
             tuple(documents[i] for i in kept),
             origin,
-            labels,
+            self.labels(examples[0]) if shown else None,
             tuple(objects) or None,
+            timing=clips.timing(images, plans),
             instructed=self.fit.instructed,
-            boxes=self._boxes(examples[0])[:shown] if self.fit.regions else None,
-            grids=self.fit.grids((self.plan,) * shown),
+            boxes=self._boxes(examples[0]) * len(pixels) if self.fit.regions else None,
+            grids=self.fit.grids(plans),
             located=tuple(
                 located(asked[i][-1], documents[i], view=self.look.views[0]) for i in kept
             )
             if self.fit.located and shown
             else None,
             examples=told,
-            sights=self.look.sights(*told) if shown else (),
+            sights=look.sights(*told) if shown else (),
         )
+
+    def _look(self, images: Sequence[Picture]) -> Look:
+        """How drawn pictures are shown, or the frames of a film."""
+        plans = tuple(self.fit.plan(self.size, cut=self.fit.cuts(picture)) for picture in images)
+        return Look(self.fit, plans)
 
     def _told(self, example: Example) -> Example:
         """An example with its boxes in terms of what is shown."""
@@ -193,22 +229,32 @@ class SceneRows:
         return (self.fit.boxes(scenes.regions(example), **how),)
 
     def labels(self, example: Example) -> np.ndarray | None:
-        """What is in each patch of a picture's tiles (n, A, P), or in each of its boxes
-        (1, A, R), where that is wanted.
+        """What is in each patch of pictures' tiles (n, A, P), or in each of one's boxes (1, A, R),
+        where that is wanted.
         """
         from seesay import scenes
 
+        shown = example.scene.scenes if isinstance(example.scene, scenes.Film) else (example.scene,)
         if self.fit.things:
-            return scenes.things(example.scene)[None]
+            # Of scenes that move, nobody says what is in the boxes of a grid.
+            return scenes.things(shown[0])[None] if len(shown) == 1 else None
         if not self.fit.patches:
             return None
-        (high, wide), (rows, columns) = self.fit.patches, self.plan.grid
+        (plan, *_) = self._look(example.images).plans
+        return np.concatenate([self._patches(scene, plan) for scene in shown])
+
+    def _patches(self, scene: Any, plan: Plan) -> np.ndarray:
+        """What is in each patch of one picture's tiles (n, A, P)."""
+        from seesay import scenes
+
+        assert self.fit.patches is not None
+        (high, wide), (rows, columns) = self.fit.patches, plan.grid
         if self.fit.native:
-            ((rows, columns),) = self.fit.grids((self.plan,))
-        small = scenes.patches(example.scene, (high, wide))[None]
+            ((rows, columns),) = self.fit.grids((plan,))
+        small = scenes.patches(scene, (high, wide))[None]
         if rows * columns == 1:
             return small
-        every = scenes.patches(example.scene, (rows * high, columns * wide))
+        every = scenes.patches(scene, (rows * high, columns * wide))
         cut = rearrange(every, "A (r h c w) -> (r c) A (h w)", r=rows, h=high, c=columns)
         return cut if self.fit.native else np.concatenate((cut, small))
 
@@ -236,6 +282,8 @@ class FileRows:
         self._kept_bytes = 0
         self._plans: dict[str, tuple[Plan, ...]] = {}
         self.augment.check(examples, size=None if fit.chosen else fit.whole)
+        if fit.pool > 1:
+            examples = Changed(examples, partial(clips.of, pool=fit.pool))
         self.examples = examples
         self._check_boxes()
         # Of captions that take turns, the first stands for all.
@@ -326,7 +374,7 @@ class FileRows:
     def _tokens(self, example: Example) -> Sequence[int]:
         """Of each of its pictures; the least where a size cannot be read: that one is skipped."""
         if not self.fit.chosen:
-            return (self.fit.each,) * len(example.images)
+            return self.fit.tokens(example.images)
         try:
             return self.look(example).tokens
         except PictureError:
@@ -351,12 +399,12 @@ class FileRows:
         if self.fit.spoken:
             documents = tuple(self._document(example, look.tokens) for example in changed)
         tiles, inside = self.tiles(examples[0], look), self.fit.inside(examples[0].turns)
-        front = len(tiles) - inside
+        front, images = len(tiles) - inside, examples[0].images
         # Each document shows anew what is inside of it.
         each = [*range(front, len(tiles))] * (len(documents) if inside else 1)
         places = [*range(front), *each]
-        tiles = [np.zeros((0, *self.fit.size, 3), np.uint8), *(tiles[i] for i in places)]
-        shown = np.concatenate(tiles)
+        none = np.zeros((0, *self.fit.size, 3), np.uint8)
+        shown = np.concatenate([none, *(tiles[i] for i in places)])
         view = look.views[0] if look.plans else PLAIN
         made = Row(
             shown,
@@ -370,6 +418,7 @@ class FileRows:
             )
             if self.fit.located
             else None,
+            timing=clips.timing([images[i] for i in places], [look.plans[i] for i in places]),
             examples=tuple(examples),
             sights=_sights(look, examples, inside=inside),
         )
@@ -385,22 +434,25 @@ class FileRows:
         return captions.mixed(own, self.seed, index, number, how=self.mixed)
 
     def tiles(self, example: Example, look: Look) -> list[np.ndarray]:
-        """The tiles of each of an example's pictures (N, H, W, 3)."""
-        return look.tiles(lambda number, plan: self._pixels(example, number, plan))
+        """The tiles of each of an example's pictures (N, H, W, 3), those of a clip's frames too."""
+        return look.tiles(self._pixels(example, look.shown))
 
-    def _pixels(self, example: Example, number: int, plan: Plan | None = None) -> np.ndarray:
-        """A picture before it is cut; it is kept, unless a part of it is shown."""
-        where, key = str(example.origin), f"{_name(example)}#{number}"
-        whole = self.look(example).plans[number]
-        if plan is not None and plan != whole:
-            return self.fit.pixels(example.images[number], plan=plan, where=where)
-        if key in self._kept:
-            return self._kept[key]
-        pixels = self.fit.pixels(example.images[number], plan=whole, where=where)
-        if self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
-            self._kept[key] = pixels
-            self._kept_bytes += pixels.nbytes
-        return pixels
+    def _pixels(self, example: Example, plans: Sequence[Plan]) -> list[np.ndarray]:
+        """Its pictures before they are cut; they are kept, unless a part of them is shown."""
+        whole, made = self.look(example).plans, {}
+        keys = [f"{_name(example)}#{i}" for i in range(len(plans))]
+        for i, key in enumerate(keys):
+            if plans[i] == whole[i] and key in self._kept:
+                made[i] = self._kept[key]
+        wanted = [i for i in range(len(plans)) if i not in made]
+        images, where = [example.images[i] for i in wanted], str(example.origin)
+        read = self.fit.pixels(images, plans=[plans[i] for i in wanted], where=where)
+        for i, pixels in zip(wanted, read, strict=True):
+            made[i] = pixels
+            if plans[i] == whole[i] and self._kept_bytes + pixels.nbytes <= KEPT_BYTES:
+                self._kept[keys[i]] = pixels
+                self._kept_bytes += pixels.nbytes
+        return [made[i] for i in range(len(plans))]
 
 
 def _name(example: Example) -> str:

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seesay.data import within
-from seesay.data.decode import EXTENSIONS
+from seesay.data import decode, video, within
 from seesay.data.groups import mark
 from seesay.data.spool import Spool
 from seesay.data.tables import Row, Table, decoded
 from seesay.errors import DataError, PictureError
 from seesay.records import Origin, Span, Stamp
 
+EXTENSIONS = (*decode.EXTENSIONS, *video.EXTENSIONS)
 # A file's ending -> the column that its text is.
 TEXTS = {".txt": "caption", ".cls": "label"}
 ENDINGS = (*TEXTS, ".json")

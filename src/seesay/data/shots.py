@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seesay.config import SourceConfig, StageConfig
-from seesay.data import order
+from seesay.data import clips, order
 from seesay.data.augment import Augment, Change
 from seesay.data.collate import Row
 from seesay.data.look import Look
@@ -110,6 +110,7 @@ class ShotRows:
                     str(whole.origin),
                     self._labels(some),
                     self._about(some) if about else None,
+                    timing=clips.timing(whole.images, [p for look in looks for p in look.plans]),
                     examples=tuple(some),
                     sights=tuple(
                         each for e, look in zip(some, looks, strict=True) for each in look.sights(e)
@@ -134,7 +135,7 @@ class ShotRows:
     def _tiles(self, example: Example, look: Look) -> list[np.ndarray]:
         if isinstance(self.plain, FileRows):
             return self.plain.tiles(example, look)
-        return look.tiles(lambda i, plan: self.fit.pixels(example.images[i], plan=plan))
+        return look.tiles(self.fit.pixels(example.images, plans=look.shown))
 
     def _labels(self, examples: Sequence[Example]) -> np.ndarray | None:
         if isinstance(self.plain, FileRows) or not self.fit.patches or self.config.told:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from seesay.data import coco, folders, hub, objects, patterns, remote
+from seesay.data import coco, folders, hub, objects, patterns, remote, video
 from seesay.data import columns as roles
 from seesay.data.decode import EXTENSIONS
 from seesay.data.examples import Broken, Reader
@@ -17,6 +17,7 @@ from seesay.data.finder import Finder
 from seesay.data.remote import Say
 from seesay.data.tables import Row, Table
 from seesay.errors import DataError, nearest
+from seesay.footage import VideoConfig
 from seesay.records import Example
 
 __all__ = ["Broken", "Source", "read"]
@@ -60,6 +61,7 @@ def read(
     limit_broken: float = 0.05,
     task: str | None = None,
     root: str | Path | None = None,
+    footage: VideoConfig | None = None,
     say: Say = lambda text: None,
 ) -> Source:
     """Examples from a file, a folder or a pattern such as `train-*.tar`.
@@ -72,30 +74,23 @@ def read(
             shards and Parquet (`https://`, `s3://`) and data sets of Hugging Face's hub
             (`hf://datasets/owner/name:train`). `:train` after a file takes that split of it.
         columns: which column is what, where the names do not say: {"image": "foto"}. The roles are
-            image, question, sentence, answer, label, caption, conversation, options, boxes,
+            image, video, question, sentence, answer, label, caption, conversation, options, boxes,
             corners, reasoning, kind.
         limit_broken: the share of rows that may be broken; they are left out and listed.
         task: read the rows for this task (caption, vqa, ground, classify, dialogue), or name them
             so.
         root: where pictures are named from, and must lie; the table's own folder if not given.
+        footage: which frames of a video are looked at.
         say: told what takes long: what is being fetched.
 
     Raises:
         DataError: nothing there, not to be understood, or too many broken rows.
     """
     with _collector_paused():
-        return _read(source, columns, limit_broken, task, Path(root) if root else None, say)
-
-
-def _read(source: str | Path, columns: Mapping[str, str] | None, limit_broken: float,
-          task: str | None, root: Path | None, say: Say) -> Source:  # fmt: skip
-    opened = open_rows(source, columns=columns, task=task, root=root, say=say)
-    table, found = opened.table, opened.columns
-    examples, broken, rows = opened.reader.read(table.rows(found.wanted))
-    opened.check(broken, rows, limit_broken=limit_broken)
-    if not examples and not broken:
-        raise DataError(f"{rows} rows without a box", where=table.path, fix="give some that have")
-    return Source(examples, broken, rows, table.format, found.found, table.path)
+        opened = open_rows(
+            source, columns=columns, task=task, root=root, footage=footage, say=say
+        )
+        return _read(opened, limit_broken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +114,15 @@ class Opened:
             raise _too_many(self.table, broken, rows, limit=limit_broken, root=root)
 
 
+def _read(opened: Opened, limit_broken: float) -> Source:
+    table, found = opened.table, opened.columns
+    examples, broken, rows = opened.reader.read(table.rows(found.wanted))
+    opened.check(broken, rows, limit_broken=limit_broken)
+    if not examples and not broken:
+        raise DataError(f"{rows} rows without a box", where=table.path, fix="give some that have")
+    return Source(examples, broken, rows, table.format, found.found, table.path)
+
+
 def open_rows(
     source: str | Path,
     *,
@@ -126,12 +130,13 @@ def open_rows(
     task: str | None = None,
     root: str | Path | None = None,
     hold: bool = True,
+    footage: VideoConfig | None = None,
     say: Say = lambda text: None,
 ) -> Opened:
     """A source, to be read row by row.
 
     Args:
-        source, columns, task, root, say: as for `read`.
+        source, columns, task, root, footage, say: as for `read`.
         hold: keep pictures that are no files, so that rows with the same one share it. Who passes
             through the rows once, and keeps none, needs no memory for them without it.
 
@@ -142,7 +147,8 @@ def open_rows(
     _check_split(table)
     named = _unlike_boxes(table, columns or {})
     found = roles.find(named, columns, task=task, where=table.path)
-    finder = Finder(table.root, where=table.path, hold=hold)
+    how = {"hold": hold, "footage": footage, "moving": found.moving}
+    finder = Finder(table.root, where=table.path, **how)
     return Opened(table, found, Reader(found, finder, table.classes, task))
 
 
@@ -248,9 +254,10 @@ def _readable(path: Path) -> None:
     ending = path.suffix.lower()
     if not path.exists():
         raise DataError("no such file or folder", where=str(path), fix=_siblings(path))
-    if ending in EXTENSIONS:
+    if ending in (*EXTENSIONS, *video.EXTENSIONS):
         fix = "give the folder or the table that it belongs to"
-        raise DataError("a single picture, not a data set", where=str(path), fix=fix)
+        what = "video" if ending in video.EXTENSIONS else "picture"
+        raise DataError(f"a single {what}, not a data set", where=str(path), fix=fix)
     if ending in folders.PICKLES:
         what = "a pickle, which could run any program: it is not opened"
         raise DataError(what, where=str(path), fix=coco.CONVERT)

@@ -18,12 +18,14 @@ from typing import Any, overload
 import numpy as np
 
 from seesay.errors import DataError
-from seesay.records import Box, Cell, Example, Origin, Span, Stamp, Turn, Within
+from seesay.records import Box, Cell, Example, Frame, Origin, Picture, Span, Stamp, Turn, Within
 
 # As many examples as this are kept on disk.
 MOST = 100_000
 # What an example may hold, by the name it is written under.
-KINDS = {each.__name__: each for each in (Example, Turn, Box, Origin, Stamp, Span, Cell)}
+KINDS = {
+    each.__name__: each for each in (Example, Turn, Box, Origin, Stamp, Span, Cell, Frame)
+}
 _WHAT = "="  # the key of a kind's name: no field has it
 
 
@@ -88,6 +90,25 @@ class Chosen(Sequence[Example]):
         if isinstance(index, slice):
             return Chosen(self.whole, self.places[index])
         return self.whole[int(self.places[range(len(self))[index]])]
+
+
+class Changed(Sequence[Example]):
+    """Examples of another sequence, each changed as it is read."""
+
+    def __init__(self, whole: Sequence[Example], change: Callable[[Example], Example]) -> None:
+        self.whole, self.change = whole, change
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Chosen": ...
+    def __getitem__(self, index: int | slice) -> "Example | Chosen":
+        if isinstance(index, slice):
+            return Chosen(self, np.arange(*index.indices(len(self))))
+        return self.change(self.whole[index])
 
 
 def chosen(examples: Sequence[Example], places: Sequence[int] | np.ndarray) -> Sequence[Example]:
@@ -174,7 +195,12 @@ class Kept:
 
 
 def _is_named(example: Example) -> bool:
-    return all(isinstance(picture, Path | Within) for picture in example.images)
+    return all(isinstance(_source(picture), Path | Within) for picture in example.images)
+
+
+def _source(picture: Picture) -> object:
+    """A picture, or the video or file that a frame is of."""
+    return picture.source if isinstance(picture, Frame) else picture
 
 
 def _removed(folder: Path, process: int) -> None:

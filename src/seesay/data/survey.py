@@ -15,7 +15,7 @@ from seesay.data.finder import Refused
 from seesay.data.hashes import Print
 from seesay.data.sources import Opened
 from seesay.errors import DataError, PictureError, nearest
-from seesay.records import Picture, Within
+from seesay.records import Clip, Frame, Picture, Within
 
 
 class Survey:
@@ -86,7 +86,7 @@ class Survey:
                 self.broken.append(Broken(origin, str(why)))
                 continue
             own = []
-            for picture in item.images:
+            for picture in item.pictures:
                 name = _name(picture)
                 if name not in self._named:
                     self._named[name] = self._clusters.add()
@@ -116,6 +116,7 @@ def _column(opened: Opened, name: str | None) -> str | None:
 
 def _name(picture: Picture) -> str:
     """What a picture goes by until it is read."""
+    assert not isinstance(picture, Frame | Clip)  # `Item.pictures` has none
     if isinstance(picture, Path):
         return str(picture)
     if isinstance(picture, Within):

@@ -8,7 +8,7 @@ import numpy as np
 
 from seesay.data import images
 from seesay.errors import CapabilityError, DataError, SeesayError, nearest
-from seesay.evaluate import moderation, shots
+from seesay.evaluate import frames, moderation, shots
 from seesay.evaluate.asking import Asker, Instead, Meter, Progress
 from seesay.evaluate.embedding import Vectors
 from seesay.evaluate.retrieval import Retrieval
@@ -17,7 +17,7 @@ from seesay.metrics import controls as blind
 from seesay.metrics.evaluation import Evaluation, Record, Scores, merge
 from seesay.metrics.intervals import Score
 from seesay.predict import Locator, Predictor
-from seesay.records import Example, Picture
+from seesay.records import Example, Frame, Picture
 from seesay.tasks import TASKS
 
 __all__ = ["CONTROLS", "Evaluation", "How", "Progress", "Record", "Score", "evaluate", "merge"]
@@ -49,7 +49,8 @@ def evaluate(
     group's pictures; `question`, the majority answer to the question's exact text among the other
     pictures (`metrics.controls.question_alone`: nothing is learned); and, wherever all of a task's
     examples have options, `chance`. Where examples are asked behind shots: `no_shots`, and
-    `shuffled_shots`, whose answers have changed places. Options to choose among are shuffled, by
+    `shuffled_shots`, whose answers have changed places. Where there are videos: `one_frame`, in
+    place of all of them, and `shuffled_frames`. Options to choose among are shuffled, by
     `seed`.
 
     Args:
@@ -186,6 +187,10 @@ def _controls(
         seeing = [i for i in test.index if test.examples[i].images]
         if index := [i for i in seeing if test.groups[i] in pictures]:
             yield control, asker.again(index, instead=pictures)
+    for control, order in frames.CONTROLS.items() if isinstance(asker, Asker) else ():
+        moved = _moved(test, order)
+        if index := [i for i in test.index if moved.get(test.groups[i])]:
+            yield control, asker.again(index, instead=moved)
     for control, change in shots.CONTROLS.items():
         if isinstance(asker, Asker) and (sections := asker.behind(change)):
             yield control, sections
@@ -200,10 +205,27 @@ def _guesses(test: Test) -> list[str]:
     return blind.question_alone(questions, answers, test.groups, options=options)
 
 
+def _moved(test: Test, order: frames.Order) -> Instead:
+    """The pictures of each group, the frames of its videos in an order."""
+    groups = dict(zip(test.groups, test.examples, strict=True))
+    return {
+        group: frames.instead(example.images, order, name=group, seed=test.seed)
+        for group, example in groups.items()
+    }
+
+
 def _blanked(test: Test) -> Instead:
     greys: dict[tuple[int, int], np.ndarray] = {}
+    films: dict[str, np.ndarray] = {}  # all frames of a video are of one size
 
-    def grey(picture: Picture, where: str) -> np.ndarray:
+    def grey(picture: Picture, where: str) -> Picture:
+        if isinstance(picture, Frame):
+            if picture.video not in films:
+                films[picture.video] = plain(picture, where)
+            return replace(picture, source=films[picture.video], at=None)
+        return plain(picture, where)
+
+    def plain(picture: Picture, where: str) -> np.ndarray:
         width, height = images.load(picture, where=where).size
         return greys.setdefault((height, width), blind.blank(height, width))
 

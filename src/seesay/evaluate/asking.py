@@ -220,7 +220,8 @@ def regions(example: Example) -> tuple[tuple[Box, ...], ...]:
         return ()
     from seesay import scenes
 
-    return (scenes.regions(example),)
+    found = scenes.regions(example)
+    return (found,) if found else ()
 
 
 def checked(chances: np.ndarray, options: Sequence[str]) -> np.ndarray:

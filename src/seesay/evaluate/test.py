@@ -12,7 +12,7 @@ from seesay.errors import DataError
 from seesay.metrics.evaluation import Scores
 from seesay.metrics.intervals import Measures, score
 from seesay.predict import Predictor
-from seesay.records import Box, Example, Picture, identity
+from seesay.records import Box, Clip, Example, Frame, Picture, identity
 from seesay.tasks import TASKS, ground, moderate
 
 # Measures with a row for each of some examples, and which those are; the headline score's first.
@@ -151,6 +151,10 @@ def fingerprint(example: Example) -> str:
 
 
 def _identity(picture: Picture) -> bytes:
+    if isinstance(picture, Clip):
+        return b"".join(map(_identity, picture.frames))
+    if isinstance(picture, Frame):
+        return _identity(picture.source) + f"\0{picture.at}\0{picture.time}".encode()
     if isinstance(picture, np.ndarray):
         return repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes()
     return picture if isinstance(picture, bytes) else str(identity(picture)).encode()

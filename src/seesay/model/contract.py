@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from seesay.model.layers import LayerCache, Record
 from seesay.model.rows import Context, Layout, Placed
 from seesay.model.squares import Grid
+from seesay.model.time import pooled
 
 
 class Model(nn.Module):
@@ -48,6 +49,8 @@ class Model(nn.Module):
         self.patch_head: nn.Linear | None = None
         self.object_head: nn.Linear | None = None
         self.box_head: nn.Module | None = None
+        # What tells when a picture is shown, where it is told that.
+        self.time: nn.Module | None = None
 
     def look(
         self,
@@ -87,17 +90,35 @@ class Model(nn.Module):
         token = getattr(self.vision, "class_token", None)
         return patches if token is None or self.sees_class else patches[:, 1:]
 
+    def watch(
+        self,
+        patches: Float[Tensor, "N P V"],
+        *,
+        times: Float[Tensor, " N"] | None = None,
+        clips: Int[Tensor, " N"] | None = None,
+    ) -> Float[Tensor, "M P V"]:
+        """Patches of pictures that are shown at `times`, as `clips` pool them; see `time.pooled`.
+
+        Those of a picture that is of no video, or of one frame at its beginning, are as they were.
+        """
+        if self.time is not None and times is not None:
+            patches = self.time(patches, times)
+        return patches if clips is None else pooled(patches, clips)
+
     def see(
         self,
         pictures: UInt8[Tensor, "N C H W"],
         *,
         boxes: Float[Tensor, "N R 4"] | None = None,
         grids: Sequence[Grid] = (),
+        times: Float[Tensor, " N"] | None = None,
+        clips: Int[Tensor, " N"] | None = None,
         fused: bool = False,
         record: Record | None = None,
-    ) -> Float[Tensor, "N Q D"]:
+    ) -> Float[Tensor, "M Q D"]:
         """Pictures as what the text side takes in."""
         patches = self.look(pictures, boxes=boxes, grids=grids, fused=fused, record=record)
+        patches = self.watch(patches, times=times, clips=clips)
         return self.connect(patches, fused=fused, record=record)
 
 
@@ -158,6 +179,8 @@ class Speaker(Model):
         groups: Int[Tensor, "B T"],
         horizon: Int[Tensor, "B T"] | None = None,
         grids: Sequence[Grid] = (),
+        times: Float[Tensor, " N"] | None = None,
+        clips: Int[Tensor, " N"] | None = None,
         seen: Float[Tensor, "m Q V"] | None = None,
         select: Bool[Tensor, "B T"] | None = None,
         about: Bool[Tensor, "B T"] | None = None,
@@ -166,12 +189,13 @@ class Speaker(Model):
     ) -> Float[Tensor, "*rows Y"] | Said:
         """Logits at every position (B, T, Y), or at the selected ones only (M, Y).
 
-        `seen` are the pictures as `see` makes them, where several rows share one; `pictures` are
-        then not looked at. `grids`: as `look` takes them. `horizon` is for a prefix LM alone. With
-        `about`, also what is said of each object there, and of where it is.
+        `seen` are the pictures as `see` makes them, where several rows share one; `pictures`, with
+        their `grids`, `times` and `clips`, are then not looked at. `horizon` is for a prefix LM
+        alone. With `about`, also what is said of each object there, and of where it is.
         """
         if seen is None:
-            seen = self.see(pictures, grids=grids, fused=fused, record=record)
+            videos = {"times": times, "clips": clips}
+            seen = self.see(pictures, grids=grids, **videos, fused=fused, record=record)
         layout = Layout(positions, documents, groups, horizon)
         wanted = select if about is None or select is None else select | about
         # What is recorded is recorded whole.

@@ -71,6 +71,7 @@ def build(config: ModelConfig, *, vocabulary: int, picture_token: int) -> Model:
         _check_speaks(model, config)
         model.box_head = BoxHead(config.text.width)
         model.can = (*model.can, "locate")
+    model.time = parts.time(config)
     blocks.initialise(model, passing=_family(config).passing)
     return model
 

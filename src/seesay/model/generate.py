@@ -115,7 +115,7 @@ def generate(
             are as if these were allowed.
     """
     if seen is None:
-        seen = model.see(batch.pictures_NCHW, grids=batch.grids, fused=fused)
+        seen = model.see(batch.pictures_NCHW, grids=batch.grids, **batch.timing, fused=fused)
     answers = [_Answer(limit) for limit in _limits(most, len(batch.tokens_BT))]
     random = [torch.Generator().manual_seed(seed) for seed in seeds or range(len(answers))]
     rows = _Rows(batch, model.caches())
@@ -213,7 +213,7 @@ def beam_search(
     is greedy decoding. The length counts the end mark.
     """
     if seen is None:
-        seen = model.see(batch.pictures_NCHW, grids=batch.grids, fused=fused)
+        seen = model.see(batch.pictures_NCHW, grids=batch.grids, **batch.timing, fused=fused)
     row_N = owners(batch.tokens_BT, picture_token=model.picture_token, pictures=len(seen))
     counts = row_N.bincount(minlength=len(batch.tokens_BT)).tolist()
     found, at = [], 0

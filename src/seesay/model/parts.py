@@ -9,6 +9,7 @@ from seesay.model import blocks, connectors, layers, vision
 from seesay.model.qformer import QFormer, QueryProjection, query_blocks
 from seesay.model.regions import Regions
 from seesay.model.text import Decoder, Words
+from seesay.model.time import Time
 
 
 def vision_side(config: VisionConfig) -> nn.Module:
@@ -95,6 +96,29 @@ def patch_grid(config: VisionConfig) -> tuple[int, int]:
             fix=f"use multiples of {patch}",
         )
     return -(-height // patch), -(-width // patch)
+
+
+def time(config: ModelConfig) -> Time | None:
+    """What tells when a frame is shown, where a recipe asks for that.
+
+    Raises:
+        RecipeError: of regions, frames have none in common to average.
+    """
+    if config.time.pool > 1 and config.vision.regions:
+        raise RecipeError(
+            f"{config.time.pool} frames have no regions in common to average",
+            where="model.time.pool",
+            fix="set it to 1, or write model.vision.kind = 'vit'",
+        )
+    if config.time.kind == "none":
+        return None
+    width, learned = config.vision.width, config.time.kind == "learned"
+    # As large as the positions of patches: found by attention, and drowning nothing.
+    return Time(
+        width=width,
+        scale=1.0 if learned else config.vision.position_scale,
+        project=nn.Linear(width, width, bias=False) if learned else None,
+    )
 
 
 def connector(config: ModelConfig, *, vocabulary: int | None = None) -> nn.Module:

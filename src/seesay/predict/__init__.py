@@ -114,6 +114,7 @@ def predictor(
         interleaved=model.interleaves,
         instructed=model.instructed,
         regions=recipe.model.vision.regions,
+        pool=recipe.model.time.pool,
     )
     context = recipe.model.text.context
     return SeesayPredictor(

@@ -326,16 +326,13 @@ class SeesayPredictor:
         scores = choosing.weigh(self, prompts, said)
         return [torch.tensor(own, dtype=torch.double).softmax(0).numpy() for own in scores]
 
-    def pixels(self, picture: Picture, plan: Plan | None = None) -> np.ndarray:
-        """A picture at the size the model takes it in: (H, W, 3), uint8, not yet cut into tiles.
+    def tiles(self, pictures: Sequence[Picture], plans: Sequence[Plan] = ()) -> list[np.ndarray]:
+        """Pictures as the model takes them in: the tiles of each (n, h, w, 3), one where it is not
+        cut; of a clip, those of its frames.
 
-        plan: what is to become of it, where that is not as of a picture by itself.
+        plans: what is to become of them, where that is not as of pictures by themselves.
         """
-        return self.fit.pixels(picture, plan=plan)
-
-    def tiles(self, picture: Picture, plan: Plan | None = None) -> np.ndarray:
-        """A picture as the model takes it in: its tiles (n, h, w, 3), one where it is not cut."""
-        return self.fit.cut(self.pixels(picture, plan)[None])
+        return [self.fit.cut(each) for each in self.fit.pixels(pictures, plans=plans)]
 
     @property
     def interleaved(self) -> bool:

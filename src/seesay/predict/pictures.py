@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from seesay.data import images
-from seesay.data.collate import padded
+from seesay.data import clips, collate, images
 from seesay.data.fit import Fit
 from seesay.data.plan import Plan
 from seesay.errors import LengthError
@@ -45,23 +44,34 @@ class Pictures:
         places = {key: place for place, key in enumerate(distinct)}
         self._places = [[places[_key(each)] for each in own] for own in shown]
         self._inside = [predictor.fit.inside(own.prompt.turns) for own in prompts]
+        self._look(predictor, list(distinct.values()), connect=connect)
+
+    def _look(
+        self, predictor: "SeesayPredictor", looked: Sequence[Looked], *, connect: bool
+    ) -> None:
+        pictures, plans = [picture for picture, _, _ in looked], [plan for _, _, plan in looked]
         none = np.zeros((0, *predictor.fit.size, 3), np.uint8)
-        pixels = [predictor.tiles(picture, plan) for picture, _, plan in distinct.values()]
-        ends = [0, *accumulate(map(len, pixels))]
+        pixels_NHWC = np.concatenate([none, *predictor.tiles(pictures, plans)])
+        timing = clips.timing(pictures, plans)
+        # Of frames that stand in the text as one, the first is counted.
+        counts = timing.clips or (1,) * len(pixels_NHWC)
+        self._pixels_NHWC = pixels_NHWC[np.cumsum((0, *counts))[:-1]]
+        ends = [0, *accumulate(predictor.fit.num_looked(plan) for plan in plans)]
         self._tiles = [range(a, b) for a, b in zip(ends, ends[1:], strict=False)]
-        self._pixels_NHWC = np.concatenate([none, *pixels])
-        grids = predictor.fit.grids([plan for _, _, plan in distinct.values()])
-        pixels_NCHW = torch.from_numpy(self._pixels_NHWC).permute(0, 3, 1, 2)
         boxes = None
         if predictor.fit.regions:
-            boxes = padded([_shares(predictor.fit, *each) for each in distinct.values()])
+            boxes = collate.padded([_shares(predictor.fit, *each) for each in looked])
             boxes = boxes.to(predictor.device)
-        with predictor.autocast():
-            look = predictor.model.see if connect else predictor.model.look
-            self._seen_NQD = look(
-                pixels_NCHW.to(predictor.device), boxes=boxes, grids=grids, fused=predictor.fused
-            )
         self._real_NQ = None if boxes is None else there(boxes)
+        told = collate.timing([collate.Row(pixels_NHWC, (), timing=timing)])
+        told = {name[:-2]: value.to(predictor.device) for name, value in told.items()}
+        pixels_NCHW = torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).to(predictor.device)
+        model, fused = predictor.model, predictor.fused
+        grids = predictor.fit.grids(plans)
+        with predictor.autocast():
+            patches = model.look(pixels_NCHW, boxes=boxes, grids=grids, fused=fused)
+            seen = model.watch(patches, **told)
+            self._seen_NQD = model.connect(seen, fused=fused) if connect else seen
 
     def of(self, prompt: int, *, documents: int = 1) -> np.ndarray:
         """The pixels of a prompt's pictures, for so many documents."""

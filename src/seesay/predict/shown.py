@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from seesay.coordinates import SCALE, Sides
+from seesay.data import clips
 from seesay.data.fit import Fit
 from seesay.data.geometry import clipped
 from seesay.data.look import Look
@@ -33,8 +34,9 @@ class Shown:
             LengthError: its pictures take more tokens than the budget of a sequence.
             DataError: a box in its text, and not of which of several pictures.
         """
-        look = Look(fit, fit.plans(prompt.images))
-        return cls(replace(prompt, turns=retold(prompt.turns, look.views)), look)
+        images, turns = clips.pooled(prompt.images, prompt.turns, pool=fit.pool)
+        look = Look(fit, fit.plans(images))
+        return cls(replace(prompt, images=images, turns=retold(turns, look.views)), look)
 
     @cached_property
     def view(self) -> View:

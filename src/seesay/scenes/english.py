@@ -13,6 +13,13 @@ AT = (
     *("at the bottom left", "at the bottom", "at the bottom right"),
 )
 
+# By `motion.STEPS`.
+PATHS = (
+    *("from right to left", "from left to right", "from bottom to top", "from top to bottom"),
+    *("from the bottom right to the top left", "from the bottom left to the top right"),
+    *("from the top right to the bottom left", "from the top left to the bottom right"),
+)
+
 
 def _phrase(attributes: int, look: Look, nouns: tuple[str, ...], thing: str) -> str:
     words = []
@@ -43,6 +50,7 @@ PROMPTS = {
     "detail": ("describe every object in detail", "describe the picture in detail"),
     "count": ("count the objects and name them", "how many objects are there, and which"),
     "relation": ("say how two objects lie", "relate two objects"),
+    "motion": ("", "say what happens", "describe what everything does"),
 }
 
 TEMPLATES = {
@@ -54,6 +62,13 @@ TEMPLATES = {
     "caption_count": ("{1} objects: {0}",),
     "caption_relation": ("{0} {1} {2}",),
     "caption_alone": ("{0} alone",),
+    "film_stays": ("{0} stays",),
+    "film_moves": ("{0} moves {1}",),
+    "film_appears": ("{0} appears",),
+    "film_leaves": ("{0} disappears",),
+    "film_changes": ("{0} turns {1}",),
+    "film_nears": ("{0} comes near {1}",),
+    "film_hits": ("{0} hits {1}",),
     # Questions.
     "exist": ("is there {0}", "can you see {0}", "does the picture show {0}"),
     "count": ("how many {0} are there", "count the {0}", "how many {0} can you see"),
@@ -87,6 +102,20 @@ TEMPLATES = {
     "chain_noun": ("the {0} {1} {2}",),
     "ground": ("box {0}", "draw a box around {0}", "give the box of {0}"),
     "refer": ("find {0}", "point to {0}", "locate {0}"),
+    # Questions on scenes that move.
+    "direction": ("which way does {0} move", "in which direction does {0} move"),
+    "heading": ("does {0} move {1}",),
+    "moving": ("does {0} move", "is {0} moving"),
+    "count_moving": ("how many things move", "count the things that move"),
+    "becomes": ("what colour does {0} become", "which colour does {0} turn"),
+    "was": ("what colour is {0} at first", "which colour does {0} have at first"),
+    "event": ("what does {0} do", "what happens to {0}"),
+    "appears_first": ("which appears first, {0} or {1}", "what appears first, {0} or {1}"),
+    "leaves_first": ("which disappears first, {0} or {1}", "what disappears first, {0} or {1}"),
+    "changes_first": ("which changes first, {0} or {1}", "what changes first, {0} or {1}"),
+    "touch": ("do {0} and {1} touch", "does {0} hit {1}"),
+    "begins_at": ("where is {0} at first", "where does {0} begin"),
+    "ends_at": ("where is {0} at the end", "where does {0} end"),
     # Statements.
     "statement": ("true or false: {0}", "is it true that {0}"),
     "state_exist": ("there is {0}",),
@@ -117,6 +146,9 @@ TONGUE = checked(
         yes_no=("yes", "no"),
         true_false=("true", "false"),
         more_fewer_same=("more", "fewer", "same"),
+        headings=("left", "right", "up", "down", "up left", "up right", "down left", "down right"),
+        paths=PATHS,
+        events=("stays", "moves", "appears", "disappears", "changes colour"),
         comma=", ",
         last=" and ",
         clause="",

@@ -1,7 +1,10 @@
-"""Export: a world as a folder of PNG pictures and one JSONL file a split, for any other tool."""
+"""Export: a world as a folder of PNG pictures and one JSONL file a split, for any other tool.
+
+A film is a folder of its frames, numbered from 0.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +13,8 @@ from PIL import Image
 from seesay import writing
 from seesay.errors import SeesayError
 from seesay.records import Box, Example
+from seesay.scenes.films import moving
+from seesay.scenes.motion import film
 from seesay.scenes.render import boxes, draw
 from seesay.scenes.stream import examples
 from seesay.scenes.world import World
@@ -24,8 +29,12 @@ def export(
     start: int = 0,
     questions: int = 6,
     captions: int = 1,
+    frames: int = 0,
 ) -> dict[str, int]:
     """Write `count` pictures of each world from index `start`; return how many of what.
+
+    With `frames`, as many films of so many frames: `videos/000000/0.png`, …, and in place of
+    `image` a row has `video`, the folder, and no boxes.
 
     The folder gets `images/000000.png`, … and `train.jsonl` (or another split's name), a row for
     each caption {image, kind, question, caption, boxes}, whose question may be empty, and for each
@@ -36,10 +45,10 @@ def export(
     directory = Path(directory)
     worlds = [world] if isinstance(world, World) else list(world)
     _check(worlds, count)
-    counts = {"pictures": 0, "captions": 0, "questions": 0}
-    settings = _Settings(resolution, questions, captions)
+    counts = {"videos" if frames else "pictures": 0, "captions": 0, "questions": 0}
+    settings = _Settings(resolution, questions, captions, frames)
     with writing.new_folder(directory) as unfinished:
-        (unfinished / "images").mkdir()
+        (unfinished / ("videos" if frames else "images")).mkdir()
         for one in worlds:
             indices = range(start, start + count)
             _write_world(unfinished, one, indices, counts=counts, settings=settings)
@@ -63,6 +72,7 @@ class _Settings(NamedTuple):
     resolution: int
     questions: int
     captions: int
+    frames: int = 0
 
 
 def _write_world(
@@ -70,19 +80,39 @@ def _write_world(
 ) -> None:
     with (directory / f"{world.split}.jsonl").open("w", encoding="utf-8") as file:
         for index in indices:
-            name = f"images/{counts['pictures']:06d}.png"
-            picture = draw(world.scene(index), settings.resolution)
-            Image.fromarray(picture).save(directory / name)
-            counts["pictures"] += 1
-            for example in _examples(world, index, settings):
-                counts["captions" if example.task == "caption" else "questions"] += 1
-                row = _row(example, name, settings.resolution)
+            write = _write_film if settings.frames else _write_picture
+            for row in write(directory, world, index, counts, settings):
+                counts["captions" if "caption" in row else "questions"] += 1
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _examples(world: World, index: int, settings: _Settings) -> list[Example]:
-    resolution, questions, captions = settings
-    return examples(world, index, questions=questions, captions=captions, resolution=resolution)
+def _write_picture(
+    directory: Path, world: World, index: int, counts: dict[str, int], settings: _Settings
+) -> Iterator[dict[str, Any]]:
+    resolution, questions, captions, _ = settings
+    name = f"images/{counts['pictures']:06d}.png"
+    Image.fromarray(draw(world.scene(index), resolution)).save(directory / name)
+    counts["pictures"] += 1
+    made = examples(world, index, questions=questions, captions=captions, resolution=resolution)
+    yield from (_row(example, name, resolution) for example in made)
+
+
+def _write_film(
+    directory: Path, world: World, index: int, counts: dict[str, int], settings: _Settings
+) -> Iterator[dict[str, Any]]:
+    name = f"videos/{counts['videos']:06d}"
+    (directory / name).mkdir()
+    made = film(world, index, frames=settings.frames)
+    for number, scene in enumerate(made.scenes):
+        picture = draw(scene, settings.resolution)
+        Image.fromarray(picture).save(directory / name / f"{number}.png")
+    counts["videos"] += 1
+    for example in moving(world, index, **settings._asdict()):
+        row = {"video": name, "kind": example.labels["kind"], "question": example.question}
+        if example.task == "caption":
+            yield row | {"caption": example.answer}
+        else:
+            yield row | {"answer": example.answer, "options": list(example.options)}
 
 
 def _row(example: Example, image: str, resolution: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from seesay.scenes.grid import Grid, Thing
+from seesay.scenes.motion import Film
 from seesay.scenes.panels import GAP, SIDE, Item, Panels
 from seesay.scenes.world import COLOURS, PLACES, SHAPES, SIZES, SPAN, TEXTURES, Object, Scene
 
@@ -87,15 +88,18 @@ def _kinds(item: Item) -> tuple[int, int, int, int]:
     return SHAPES.index(item.shape), colours.index(item.colour), sizes.index(item.size), -1
 
 
-def about(scene: Scene | Panels | Grid, objects: Sequence[int]) -> np.ndarray:
+def about(scene: Scene | Film | Panels | Grid, objects: Sequence[int]) -> np.ndarray:
     """Classes (A, O), int64, of the objects a question is about, in its order; -1 for none.
 
-    Of things in boxes, their place is the box and its third from the top.
+    Of a film, as they are first seen; of one thing alone, then also as it is last seen. Of things
+    in boxes, their place is the box and its third from the top.
     """
     made = np.full((len(OBJECT_CLASSES), MOST_ABOUT), -1, np.int64)
     wanted = list(objects[:MOST_ABOUT])
     if wanted:
         made[:, : len(wanted)] = _THINGS[type(scene)](scene)[:, wanted]
+    if isinstance(scene, Film) and len(wanted) == 1:
+        made[:, 1] = _whole(scene.movers[wanted[0]].last)
     return made
 
 
@@ -108,9 +112,9 @@ def _boxed_things(panels: Panels) -> np.ndarray:
     return np.array(rows, np.int64).reshape(-1, len(OBJECT_CLASSES)).T
 
 
-def things(scene: Scene) -> np.ndarray:
+def things(scene: Scene | Film) -> np.ndarray:
     """Classes (A, O), int64, of every object, in the scene's order."""
-    rows = [(*_classes(thing), PLACES.index(thing.place)) for thing in scene.objects]
+    rows = [_whole(thing) for thing in scene.objects]
     return np.array(rows, np.int64).reshape(-1, len(OBJECT_CLASSES)).T
 
 
@@ -124,6 +128,7 @@ def _gridded_things(grid: Grid) -> np.ndarray:
 
 _THINGS: dict[type, Callable[[Any], np.ndarray]] = {
     Scene: things,
+    Film: things,
     Panels: _boxed_things,
     Grid: _gridded_things,
 }
@@ -133,6 +138,10 @@ def _looks(thing: Thing | None) -> tuple[int, int, int, int]:
     """Classes of what is in a cell: its shape and its colour."""
     assert thing is not None
     return SHAPES.index(thing.shape), COLOURS.index(thing.colour), -1, -1
+
+
+def _whole(thing: Object) -> tuple[int, int, int, int, int]:
+    return (*_classes(thing), PLACES.index(thing.place))
 
 
 def _classes(thing: Object) -> tuple[int, int, int, int]:

@@ -54,7 +54,12 @@ def chosen(
 
 
 def ask_many(
-    ask: Asker, num: int, *, names: tuple[str, ...], sums: tuple[float, ...]
+    ask: Any,
+    num: int,
+    *,
+    names: tuple[str, ...],
+    sums: tuple[float, ...],
+    table: Mapping[str, Any] = KINDS,
 ) -> list[Question]:
     """`num` questions, different where the scene has enough; none where no kind can ask it.
 
@@ -63,7 +68,7 @@ def ask_many(
     found: list[Question] = []
     texts: set[str] = set()
     while len(found) < num:
-        question = _one(ask, names, sums, texts)
+        question = _one(ask, names, sums, texts, table)
         if question is None:
             break
         texts.add(question.text)
@@ -75,13 +80,17 @@ def ask_many(
 
 
 def _one(
-    ask: Asker, names: tuple[str, ...], sums: tuple[float, ...], texts: set[str]
+    ask: Any,
+    names: tuple[str, ...],
+    sums: tuple[float, ...],
+    texts: set[str],
+    table: Mapping[str, Any],
 ) -> Question | None:
     for _ in range(_TRIES):
         at = ask.draw() * sums[-1]
         name = next((n for n, end in zip(names, sums, strict=True) if at < end), names[-1])
         for _ in range(_TRIES_OF_KIND):
-            question = KINDS[name](ask)
+            question = table[name](ask)
             if question is not None:
                 break
         else:
@@ -93,7 +102,7 @@ def _one(
     ask.relaxed = True
     for name in names:
         for _ in range(_TRIES):
-            question = KINDS[name](ask)
+            question = table[name](ask)
             if question is not None and question.text not in texts:
                 return question
     return None

@@ -8,8 +8,11 @@ from random import Random
 from seesay.coordinates import box_text
 from seesay.errors import SeesayError, nearest
 from seesay.records import Box, Example, Origin, Turn
+from seesay.scenes import watching
 from seesay.scenes.asking import Asker, Question
 from seesay.scenes.language import STYLES, caption, tongue
+from seesay.scenes.language import is_right as language_is_right
+from seesay.scenes.motion import Film
 from seesay.scenes.questions import ask_many, chosen
 from seesay.scenes.render import bounds, boxes, draw
 from seesay.scenes.tongue import Tongue
@@ -112,6 +115,13 @@ def regions(example: Example) -> tuple[Box, ...]:
     if not isinstance(example.scene, Scene):
         return ()
     return boxes(example.scene, len(example.images[0]))  # type: ignore[arg-type]
+
+
+def is_right(text: str, scene: Scene | Film, language: str = "en") -> bool:
+    """Whether a caption of a picture, or of a film, is grammatical, wholly true and complete."""
+    if isinstance(scene, Film):
+        return watching.is_right(text, scene, tongue(language))
+    return language_is_right(text, scene, language)
 
 
 def _origin(world: World, index: int) -> Origin:

@@ -38,6 +38,9 @@ class Tongue:
     yes_no: tuple[str, str]
     true_false: tuple[str, str]
     more_fewer_same: tuple[str, str, str]
+    headings: tuple[str, ...]  # ways to move, as answers, by `motion.STEPS`: "up left"
+    paths: tuple[str, ...]  # the same in a sentence: "from left to right"
+    events: tuple[str, ...]  # answers: what a thing does
     comma: str
     last: str
     clause: str  # between clauses, where a language does not join those as it joins nouns

@@ -39,6 +39,12 @@ def code(look: Look) -> int:
     return ((shape * 8 + colour) * 2 + size) * 3 + texture
 
 
+def numbered(thing: Object) -> Look:
+    """The look of an object."""
+    shapes, colours, sizes, textures = _IDS
+    return shapes[thing.shape], colours[thing.colour], sizes[thing.size], textures[thing.texture]
+
+
 def lone(attribute: int, value: int) -> int:
     """The number of a look of which only one attribute will be spoken of."""
     return value * (48, 6, 3, 1)[attribute]
@@ -81,13 +87,10 @@ class View:
     __slots__ = ("scene", "num", "looks", "codes", "unique", "counts", "places", "_sides", "_front")
 
     def __init__(self, scene: Scene) -> None:
-        shapes, colours, sizes, textures = _IDS
         self.scene = scene
         things = scene.objects
         num = self.num = len(things)
-        looks = self.looks = [
-            (shapes[o.shape], colours[o.colour], sizes[o.size], textures[o.texture]) for o in things
-        ]
+        looks = self.looks = [numbered(thing) for thing in things]
         self.codes = [((s * 8 + c) * 2 + z) * 3 + t for s, c, z, t in looks]
         self.places = [o.y * 3 // SPAN * 3 + o.x * 3 // SPAN for o in things]
         counts = self.counts = [[0] * 8, [0] * 8, [0] * 2, [0] * 3]

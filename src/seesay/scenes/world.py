@@ -120,7 +120,7 @@ class World:
         while True:
             num = low + int(rng.random() * (high - low + 1))
             held_out = int(rng.random() * num) if self.split == "combinations" else None
-            looks = _looks(rng, num, held_out=held_out, all_pairs=held_out is not None)
+            looks = draw_looks(rng, num, held_out=held_out, all_pairs=held_out is not None)
             centres = _centres(rng, looks)
             if centres is not None:
                 break
@@ -144,7 +144,7 @@ def _mix(number: int) -> int:
     return number ^ (number >> 31)
 
 
-def _looks(
+def draw_looks(
     rng: Random, num: int, *, held_out: int | None, all_pairs: bool
 ) -> list[tuple[int, int, int, int]]:
     """(shape, colour, size, texture) of each object, as indices.

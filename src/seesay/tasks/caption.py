@@ -54,7 +54,7 @@ def _is_right(said: str, example: Example, references: Sequence[str]) -> bool:
     if example.scene is None:
         words = tokenise(said)
         return any(words == tokenise(reference) for reference in references)
-    from seesay.scenes.language import is_right
+    from seesay.scenes.stream import is_right
 
     # Scenes are told in English or Chinese; an answer in the other than was asked for is not right.
     language = "zh" if _CHINESE.search(example.question + example.answer) else "en"

@@ -14,13 +14,13 @@ import numpy as np
 
 from seesay import config
 from seesay.config import Recipe
-from seesay.data import images, sources
+from seesay.data import images, sources, video
 from seesay.data.clusters import Clusters
 from seesay.data.groups import mark
 from seesay.data.store import chosen, evenly
 from seesay.errors import DataError, PictureError, RecipeError
 from seesay.model import families
-from seesay.records import Example, Picture, Within, identity
+from seesay.records import Clip, Example, Frame, Picture, Within, identity
 from seesay.train import setup
 
 # Pictures are brought to sides that are multiples of this, and to at most so many pixels.
@@ -79,7 +79,7 @@ def picture_size(examples: Sequence[Example]) -> tuple[int, int]:
     some = examples[:: max(1, len(examples) // LOOKED)]
     sizes = []
     for example in some:
-        for picture in example.images:
+        for picture, *_ in video.runs(example.images):
             with contextlib.suppress(PictureError):
                 width, height = images.load(picture).size
                 sizes.append((height, width))
@@ -99,12 +99,13 @@ def readable(examples: Sequence[Example], *, say: Callable[[str], None]) -> list
     why: dict[object, str] = {}
     kept = []
     for example in examples:
-        for picture in example.images:
-            if (key := _key(picture)) not in why:
-                why[key] = _why_not(picture)
+        several = {tuple(map(_key, run)): run for run in video.runs(example.images)}
+        for key, run in several.items():
+            if key not in why:
+                why[key] = _why_not(run)
                 if why[key]:
                     say(f"  not measured on: {why[key]}")
-        if not any(why[_key(picture)] for picture in example.images):
+        if not any(why[key] for key in several):
             kept.append(example)
     if not kept:
         raise DataError(
@@ -115,9 +116,10 @@ def readable(examples: Sequence[Example], *, say: Callable[[str], None]) -> list
     return kept
 
 
-def _why_not(picture: Picture) -> str:
+def _why_not(pictures: Sequence[Picture]) -> str:
     try:
-        images.load(picture)
+        for picture in video.decoded(pictures):
+            images.load(picture)
     except PictureError as error:
         return str(error).splitlines()[0]
     return ""
@@ -140,6 +142,7 @@ def hold_back(
             recipe.data.dev,
             columns=columns or None,
             limit_broken=recipe.data.limit_broken,
+            footage=recipe.data.video,
             say=say,
         )
         say(f"to measure on: {found.summary}")
@@ -196,6 +199,10 @@ def _apart(given: Sequence[Sequence[Example]]) -> list[Sequence[int]]:
 
 def _key(picture: Picture) -> object:
     """What tells a picture from others, whichever way a table names it."""
+    if isinstance(picture, Clip):
+        return tuple(_key(frame) for frame in picture.frames)
+    if isinstance(picture, Frame):
+        return _key(picture.source), picture.at
     if isinstance(picture, Path):
         return _real(picture)
     return mark(picture.digest) if isinstance(picture, Within) else identity(picture)
@@ -216,20 +223,27 @@ def drawn(
 ) -> list[Example]:
     """Drawn examples of a split: captions, questions and pairs on `count` pictures, and things
     with made-up names where these are learned; nothing else where nothing else is. Of boxes side by
-    side, statements; of grids, questions.
+    side, statements; of grids, questions; of scenes that move, captions and questions on as many
+    films.
     """
     from seesay import scenes
 
     world = scenes.World(seed=seed, split=split, objects=source.objects, language=source.language)
     made: list[Example] = []
+    if source.frames:
+        films = (
+            scenes.moving(world, index, resolution=resolution, frames=source.frames)
+            for index in range(count)
+        )
+        return [example for several in films for example in several]
     for index in range(count):
         if source.panels:
-            boxes = {"boxes": source.panels, "statements": 6, "height": resolution}
-            made += scenes.judged(world, index, **boxes)
+            made += scenes.judged(
+                world, index, boxes=source.panels, statements=6, height=resolution
+            )
             continue
         if source.grid:
-            cells = {"side": source.grid, "questions": 6, "height": resolution}
-            made += scenes.asked(world, index, **cells)
+            made += scenes.asked(world, index, side=source.grid, questions=6, height=resolution)
             continue
         if source.bind < 1 or not source.shots[0]:
             made += scenes.examples(world, index, questions=6, captions=1, resolution=resolution)

@@ -61,7 +61,7 @@ def learn(
     """
     weights = losses.weights_of(run, batch)
     together = {name: weights.pop(name) * share.rows for name in CONTRASTED if name in weights}
-    chunks = split(batch, run.recipe.train.chunk, owners=Step(run, batch, model).owners)
+    chunks = split(batch, run.recipe.train.chunk, owners=Step(run, batch, model).rows)
     total, looked, wanted = torch.zeros((), device=run.device), [], []
     if together:
         looked = _look(run, chunks, model)

@@ -47,20 +47,31 @@ class Step:
         return self.model.look(batch.pictures_NCHW, **where, fused=self.fused)
 
     @cached_property
+    def watched(self) -> Tensor:
+        """The patches of what stands in the text, (M, P, V): of frames with their times, pooled."""
+        return self.model.watch(self.patches, **self.batch.timing)
+
+    @cached_property
     def seen(self) -> Tensor:
-        """(N, Q, D)"""
-        return self.model.connect(self.patches, fused=self.fused)
+        """(M, Q, D)"""
+        return self.model.connect(self.watched, fused=self.fused)
 
     @cached_property
     def owners(self) -> Tensor:
-        """The row of each picture, (N,)."""
+        """The row of each picture that stands in the text, (M,)."""
         batch, mark = self.batch, self.model.picture_token
         return owners(
             batch.tokens_BT,
             picture_token=mark,
-            pictures=len(batch.pictures_NCHW),
+            pictures=batch.num_shown,
             instructed=batch.documents_BT if self.model.instructed else None,
         )
+
+    @property
+    def rows(self) -> Tensor:
+        """The row of each picture that is looked at, (N,): several may stand in the text as one."""
+        clips = self.batch.clips_N
+        return self.owners if clips is None else self.owners[clips]
 
     @cached_property
     def context(self) -> Context:
@@ -157,7 +168,7 @@ class Claims:
     def pictures(self) -> Tensor:
         """Vectors (B, E), or several a row (B, Q, E)."""
         step = self._step
-        context = Context.of(step.patches, step.owners, rows=len(step.batch.tokens_BT))
+        context = Context.of(step.watched, step.owners, rows=len(step.batch.tokens_BT))
         return self._model.embed_pictures(context)
 
     @cached_property

@@ -31,7 +31,7 @@ def check(run: "Run", batch: Batch, *, steps: int) -> tuple[float, float]:
     learned, both into `run.facts`. The run's own weights and
     random state stay as they were.
     """
-    few = rows(batch, ROWS, owners=Step(run, batch, run.model).owners).to(run.device)
+    few = rows(batch, ROWS, owners=Step(run, batch, run.model).rows).to(run.device)
     model = copy.deepcopy(run.model).train()
     losses: list[float] = []
     devices = [run.device] if run.device.type == "cuda" else []

@@ -121,6 +121,7 @@ def fit(recipe: Recipe, model: Model) -> Fit:
         instructed=model.instructed,
         regions=regions,
         things=named and bool(regions),
+        pool=recipe.model.time.pool,
     )
 
 
@@ -254,8 +255,13 @@ def source(
     config: SourceConfig, recipe: Recipe, *, say: Callable[[str], None] = lambda text: None
 ) -> files.Source:
     """What a source of files holds, and of that, as many examples as it may give."""
-    columns, broken = config.columns or None, recipe.data.limit_broken
-    found = files.read(config.path, columns=columns, limit_broken=broken, say=say)
+    found = files.read(
+        config.path,
+        columns=config.columns or None,
+        limit_broken=recipe.data.limit_broken,
+        footage=recipe.data.video,
+        say=say,
+    )
     kept = some(found.examples, config.limit, seed=recipe.train.seed)
     return replace(found, examples=told_in(config, kept))
 
@@ -276,16 +282,14 @@ def learn_text(
             from seesay import scenes
 
             world = scenes.World(seed=recipe.train.seed, language=source.language)
+            draw = scenes.moving if source.frames else scenes.examples
             for index in range(SCENES_READ if drawn is None else drawn):
-                if source.panels or source.grid:
-                    draw, asked = scenes.asked, {"questions": 8}
-                    if source.panels:
-                        draw, asked = scenes.judged, {"statements": 8}
-                    texts += _texts(draw(world, index, captions=1, height=16, **asked))
-                    continue
-                texts += _texts(
-                    scenes.examples(world, index, questions=8, captions=2, resolution=16)
-                )
+                if source.panels:
+                    texts += _texts(scenes.judged(world, index, statements=8, captions=1))
+                elif source.grid:
+                    texts += _texts(scenes.asked(world, index, questions=8, captions=1))
+                else:
+                    texts += _texts(draw(world, index, questions=8, captions=2, resolution=16))
             for index in range(SCENES_READ if source.bind else 0):
                 texts += _texts([scenes.bound(world, index, shots=0, resolution=16)])
     return learn(texts, kind=recipe.data.tokenizer, vocabulary=recipe.data.vocabulary)

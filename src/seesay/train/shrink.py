@@ -37,6 +37,7 @@ _AXES: tuple[tuple[str, tuple[Axis | None, ...]], ...] = (
     ("stem.norm.bias", (VISION,)),
     ("stem.norm.running_mean", (VISION,)),
     ("stem.norm.running_var", (VISION,)),
+    ("time.project.weight", (VISION, VISION)),
     ("project.weight", (SPACE, VISION)),
     ("qformer.queries", (None, TEXT)),
     ("vision.positions", (None, VISION)),
