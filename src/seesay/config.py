@@ -1,9 +1,7 @@
 """Recipes: TOML <-> dataclasses, with overrides. Strict: an unknown key is an error."""
 
-import dataclasses
 import json
 import math
-import reprlib
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Annotated, Any, Literal
@@ -12,7 +10,7 @@ import pydantic
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from seesay.errors import RecipeError, nearest
+from seesay import problems
 from seesay.fields import (
     STRICT,
     Activation,
@@ -26,7 +24,7 @@ from seesay.fields import (
     Weights,
     divides,
 )
-from seesay.footage import LEAST_FRAMES, TimeConfig, VideoConfig
+from seesay.footage import TimeConfig, VideoConfig, check_frames, check_pool
 from seesay.overlay import as_table as as_table
 from seesay.overlay import dump as dump
 from seesay.overlay import load as load
@@ -188,10 +186,8 @@ class SourceConfig:
         if self.bind and not (self.path == "scenes" and self.shots[1]):
             raise ValueError(f"bind is {self.bind}: names are only bound by shots, of scenes")
         self._check_other_worlds()
-        if 0 < self.frames < LEAST_FRAMES:
-            raise ValueError(f"frames is {self.frames}: scenes that move take {LEAST_FRAMES}")
-        if self.frames and (self.shots[1] or self.told):
-            raise ValueError(f"frames is {self.frames}: scenes that move are not told, nor shots")
+        plain = not (self.shots[1] or self.told)
+        check_frames(self.frames, drawn=self.path == "scenes", plain=plain)
         if self.limit is not None and self.path == "scenes":
             raise ValueError(f"limit is {self.limit}: scenes are drawn without end")
         if self.told and (self.path != "scenes" or self.pictures):
@@ -423,10 +419,7 @@ class Recipe:
         if self.train.box_weight and not self.model.box_head:
             raise ValueError("train.box_weight weighs boxes told by a head, but model.box_head is "
                              "false")  # fmt: skip
-        cut = self.data.video.tiles and self.data.tiles not in (1, (1, 1))
-        if cut and self.model.time.pool > 1:
-            raise ValueError(f"model.time.pool is {self.model.time.pool}: data.video.tiles cuts "
-                             f"frames into tiles (data.tiles = {self.data.tiles})")  # fmt: skip
+        check_pool(self.model.time, self.data.video, tiles=self.data.tiles)
         high, wide = self.model.vision.size
         if self.data.tiles == "split" and high != wide:
             raise ValueError(f"tiles = 'split' cuts squares, but model.vision.image_size is "
@@ -453,52 +446,7 @@ def recipe(table: dict[str, Any], *, where: str = "recipe") -> Recipe:
     try:
         return _RECIPE.validate_json(json.dumps(table, default=str), strict=True)
     except pydantic.ValidationError as error:
-        raise _mend(error.errors()[0], table, where) from None
+        raise problems.told(error.errors()[0], table, of=Recipe, where=where) from None
 
 
 _RECIPE = pydantic.TypeAdapter(Recipe)
-
-
-def _mend(problem: Any, table: Any, where: str) -> RecipeError:
-    """The first problem pydantic found, in Seesay's terms."""
-    path = _path(problem, table)
-    key = ".".join(str(part) for part in path)
-    kind = problem["type"]
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        fix = nearest(str(path[-1]), _known(path[:-1]))
-        return RecipeError(f"unknown key '{key}'", where=where, fix=fix)
-    if kind.startswith("missing"):
-        return RecipeError(f"'{key}' is missing", where=where, fix="give it a value")
-    if kind == "value_error":
-        at = f"{where}: {key}" if key else where
-        return RecipeError(str(problem["ctx"]["error"]), where=at, fix="change one of the two")
-    said = f"'{key or 'recipe'}' is {reprlib.repr(problem.get('input'))}: {problem['msg']}"
-    return RecipeError(said, where=where, fix="give a value of that kind, and in that range")
-
-
-def _path(problem: Any, table: Any) -> list[Any]:
-    """Where in the table a problem is; pydantic also names the alternatives of a union it tried."""
-    path, at = [], table
-    for part in problem["loc"]:
-        inside = isinstance(at, list) and isinstance(part, int) and part < len(at)
-        if inside or (isinstance(at, dict) and part in at):
-            path.append(part)
-            at = at[part]
-    last = problem["loc"][-1:]
-    named = problem["type"].startswith(("missing", "unexpected", "extra"))
-    return [*path, *last] if named and path[-1:] != list(last) else path
-
-
-def _known(path: Sequence[Any]) -> list[str]:
-    """The keys that may stand at a place of a recipe."""
-    at: Any = Recipe
-    for part in path:
-        if isinstance(part, str):
-            hint = {f.name: f.type for f in dataclasses.fields(at)}[part]
-            at = next((a for a in _inside(hint) if dataclasses.is_dataclass(a)), at)
-    return [f.name for f in dataclasses.fields(at)]
-
-
-def _inside(hint: Any) -> list[Any]:
-    """A type hint and the hints within it (`tuple[X, ...]` holds X)."""
-    return [hint, *(inner for arg in getattr(hint, "__args__", ()) for inner in _inside(arg))]

@@ -33,3 +33,24 @@ class TimeConfig:
     kind: Literal["none", "sines", "learned"] = "none"
     # Neighbouring frames of a video whose patches are averaged.
     pool: Size = 1
+
+
+def check_frames(frames: int, *, drawn: bool, plain: bool) -> None:
+    """See that a source which is to move can.
+
+    drawn: of scenes. plain: neither told nor behind shots.
+    """
+    if frames and not drawn:
+        raise ValueError(f"frames is {frames}: only scenes are drawn in frames; of files, "
+                         "data.video.frames says how many are looked at")  # fmt: skip
+    if 0 < frames < LEAST_FRAMES:
+        raise ValueError(f"frames is {frames}: scenes that move take {LEAST_FRAMES}")
+    if frames and not plain:
+        raise ValueError(f"frames is {frames}: scenes that move are not told, nor shots")
+
+
+def check_pool(time: TimeConfig, video: VideoConfig, *, tiles: object) -> None:
+    """See that frames which are to stand in the text as one are of one tile each."""
+    if time.pool > 1 and video.tiles and tiles not in (1, (1, 1)):
+        raise ValueError(f"model.time.pool is {time.pool}: data.video.tiles cuts frames into tiles "
+                         f"(data.tiles = {tiles})")  # fmt: skip

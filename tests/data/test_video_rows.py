@@ -247,6 +247,8 @@ def test_films_that_cannot_be_rows_are_refused():
     for how in ({"frames": 3}, {"frames": 8, "shots": (1, 2)}):
         with pytest.raises(ValueError, match="scenes that move"):
             config.SourceConfig(**how)
+    with pytest.raises(ValueError, match="frames is 8: only scenes are drawn in frames"):
+        config.SourceConfig(path="films.csv", frames=8)
 
 
 def test_films_of_a_folder_are_those_that_were_drawn(tmp_path):
