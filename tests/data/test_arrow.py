@@ -72,7 +72,8 @@ def test_pictures_by_path_and_several_in_a_row(tmp_path):
            "question": "same?", "answer": "no"}  # fmt: skip
     datasets.Dataset.from_list([row], features=several).save_to_disk(tmp_path / "saved")
     (example,) = read(tmp_path / "saved").examples
-    assert example.images == (png(0), png(2)) and example.turns[0] == Turn("user", "same?")
+    assert [encoded(each, "") for each in example.images] == [png(0), png(2)]
+    assert example.turns[0] == Turn("user", "same?")
     # A path without bytes is a name like any other: inside of the folder, or refused.
     cells = [{"bytes": None, "path": "here.png"}, {"bytes": None, "path": "/etc/passwd"}]
     data = pyarrow.table({"image": cells, "caption": ["a cat", "a dog"]})
