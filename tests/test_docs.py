@@ -118,9 +118,7 @@ def test_a_command_shown_is_one(shown):
     if "--help" in tokens:
         return
     assert f"{command.__module__}:{command.__name__}" in {path for path, _ in cli.COMMANDS.values()}
-    for assignment in bound.arguments.get("set_") or ():
-        table = config.override(SKELETON, [assignment])
-        config.recipe(table)
+    config.recipe(config.override(SKELETON, bound.arguments.get("set_") or ()))
 
 
 SKELETON = {"data": {"sources": [{"path": "scenes"}]}}
