@@ -90,9 +90,10 @@ def preview(feed: Feed, *, source: str, count: int, at: float = 1.0) -> Preview:
 
 def _sizes(fit: Fit) -> str:
     """What pictures are brought to, in words."""
-    height, width = fit.whole
+    height, width = fit.size if fit.chosen else fit.whole
+    if fit.native:
+        return f"their own shapes, in squares of {width}×{height}"
     if fit.chosen:
-        height, width = fit.size
         return f"up to {fit.max_tiles} tiles of {width}×{height} and the whole, '{fit.tiles}'"
     rows, columns = fit.plan(fit.whole).grid
     cut = "" if rows * columns == 1 else f" in {rows}×{columns} tiles and the whole"

@@ -16,7 +16,7 @@ from seesay.data.rows import FileRows
 from seesay.data.shots import ShotRows
 from seesay.data.stream import Stream
 from seesay.data.text import learn
-from seesay.records import Box, Example, Origin, Turn
+from seesay.records import Box, Example, Frame, Origin, Turn
 
 WORDS = (*tiny.WORDS, "a cat and a dog", "猫坐在垫子上")
 PLAIN = Fit((16, 16), picture_tokens=4, row_tokens=64)
@@ -125,7 +125,7 @@ def test_tiles_are_what_the_model_is_given():
     examples = [example(1, images=(picture,)), example(2, images=(picture, picture[::-1]))]
     (one, two), batch, _ = shown(examples, fit)
     assert [len(row.pictures) for row in (one, two)] == [1, 2]
-    cut = fit.cut(fit.pixels(picture)[None])
+    cut = fit.cut(fit.pixels([picture])[0])
     assert np.array_equal(one.pictures[0].tiles, cut) and one.pictures[0].grid == (2, 3)
     assert np.array_equal(two.pictures[0].tiles, cut)
     assert not np.array_equal(two.pictures[1].tiles, cut)
@@ -205,6 +205,34 @@ def test_groups_that_share_a_row():
     assert told == sorted(d.text for row in alone for d in row.documents)
 
 
+def test_pictures_in_their_own_shapes_are_whole_again():
+    words = learn(WORDS, kind="character", vocabulary=320)
+    sizes = ((40, 16), (16, 64), (32, 32))
+    fit = Fit((16, 16), picture_tokens=1, row_tokens=128, tiles="native", min_pixels=256,
+              max_pixels=4096)  # fmt: skip
+    many = np.random.default_rng(0)
+    several = [
+        example(i, images=(many.integers(0, 256, (*size, 3), dtype=np.uint8),))
+        for i, size in enumerate(sizes)
+    ]
+    rows = FileRows(several, text=words, fit=fit, seed=0)
+    found, batch, _ = of(rows, words, fit, count=3)
+    assert len(batch.grids) == 3 and len(batch.pictures_NCHW) > 3
+    for row, one in zip(found, several, strict=True):
+        (picture,) = row.pictures
+        (plan,) = fit.plans(one.images)
+        np.testing.assert_array_equal(picture.tiles[0], fit.pixels(one.images)[0][0])
+        assert picture.tiles.shape == (1, *plan.canvas, 3) and picture.tokens == plan.tokens
+
+
+def test_frames_that_are_one_picture_stand_side_by_side():
+    frames = tuple(Frame(np.full((16, 16, 3), 50 * i, np.uint8), i / 2, "v") for i in range(4))
+    fit = replace(PLAIN, pool=2)
+    (row,), _, _ = shown([example(1, images=frames)], fit)
+    assert [picture.tiles.shape for picture in row.pictures] == [(1, 16, 32, 3)] * 2
+    assert [int(row.pictures[1].tiles[0, 0, x, 0]) for x in (0, 31)] == [100, 150]
+
+
 def test_tiles_chosen_for_each_picture():
     fit = Fit((8, 8), picture_tokens=2, row_tokens=64, tiles="best", max_tiles=3)
     sizes = {1: (8, 8), 2: (8, 24), 3: (24, 8)}
@@ -217,7 +245,7 @@ def test_tiles_chosen_for_each_picture():
         (one,) = row.pictures
         count = len(one.tiles)
         assert one.size == picture.shape[1::-1] and one.tokens == 2 * count
-        assert np.array_equal(one.tiles, fit.cut(fit.pixels(picture)[None]))
+        assert np.array_equal(one.tiles, fit.cut(fit.pixels([picture])[0]))
         assert [token.tile for token in row.documents[0].tokens] == [*range(count)]
 
 

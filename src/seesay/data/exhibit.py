@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from einops import rearrange
 
 from seesay.coordinates import Sides
 from seesay.data import boxes, images
@@ -228,9 +229,8 @@ def _pictures(batch: Batch, own: Laid, start: int) -> list[Shown]:
     """The pictures of a group, whose tiles begin at `start` in the batch."""
     learned = _learned(batch, own) if len(own.row.sights) == 1 else []
     made = []
-    for sight in own.row.sights:
-        count = sight.plan.num_tiles
-        pixels = batch.pictures_NCHW[start : start + count].permute(0, 2, 3, 1).numpy()
+    for number, sight in enumerate(own.row.sights):
+        pixels, count = _tiles(batch, own.row, number, start)
         *_, last = _maps(sight.plan)
         looked_at = [] if batch.boxes_NR4 is None else batch.boxes_NR4[start + count - 1].tolist()
         made.append(
@@ -247,6 +247,23 @@ def _pictures(batch: Batch, own: Laid, start: int) -> list[Shown]:
         )
         start += count
     return made
+
+
+def _tiles(batch: Batch, row: Row, number: int, start: int) -> tuple[np.ndarray, int]:
+    """The tiles of a row's picture, which begin at `start`, and how many of the batch they are.
+
+    Squares of a picture that keeps its shape are put together again; the frames that a model takes
+    in as one picture stand side by side.
+    """
+    plan, clips = row.sights[number].plan, row.timing.clips
+    rows, columns = row.grids[number] if row.grids else (1, 1)
+    frames = clips[number] if clips else 1
+    count = rows * columns * frames * plan.num_tiles
+    pixels = batch.pictures_NCHW[start : start + count].permute(0, 2, 3, 1).numpy()
+    if row.grids or frames > 1:
+        how = {"r": rows, "c": columns} if row.grids else {"r": 1, "c": frames}
+        pixels = rearrange(pixels, "(r c) h w C -> 1 (r h) (c w) C", **how)
+    return pixels, count
 
 
 def _size(sight: Sight) -> tuple[int, int]:
