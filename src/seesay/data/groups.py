@@ -1,6 +1,7 @@
 """Groups: which examples share a row, as arrays, so that a million of them take a few megabytes."""
 
 import hashlib
+from array import array
 from collections.abc import Sequence
 from typing import overload
 
@@ -57,7 +58,7 @@ def parted(groups: Groups, lengths: np.ndarray, rooms: np.ndarray) -> Groups:
     Raises:
         LengthError: an example is longer than its room.
     """
-    starts = [0]
+    starts = array("q", [0])
     for begin, end in zip(groups.starts, groups.starts[1:], strict=False):
         own = groups.members[begin:end]
         for row in split(lengths[own].tolist(), room=int(rooms[own[0]])):

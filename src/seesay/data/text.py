@@ -144,7 +144,8 @@ class Text:
         self.mask = tokenizer.token_to_id(MASK)
         for mark in (template.user, template.assistant):
             self._mark(mark)
-        self._cached = lru_cache(maxsize=200_000)(self._encode)
+        # What is asked again and again is kept; of a million texts that differ, not much.
+        self._cached = lru_cache(maxsize=1 << 16)(self._encode)
 
     def _mark(self, mark: str) -> int:
         """The token of a mark, which must be one token wherever it stands."""
