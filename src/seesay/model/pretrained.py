@@ -84,6 +84,7 @@ def load(
     naming = Naming.of(NAMES[config.kind], weights.stored)
     twice = _untie(module, naming, weights)
     pairs = _pairs(module, naming, weights, kind=config.kind)
+    over = _left(module, config, naming, pairs, weights, twice=twice, alone=side is not None)
     state = _read(pairs, weights, dtype)
     new = tuple(name for name in _own(module) if name not in state)
     # Not strict: what two parts share has two names there, and one here.
@@ -92,7 +93,7 @@ def load(
         kind=config.kind,
         loaded=tuple(state),
         new=new,
-        left=_left(module, config, naming, pairs, weights, twice=twice, alone=side is not None),
+        left=over,
         notes=_notes(folder),
         naming=naming,
     )
