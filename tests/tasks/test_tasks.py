@@ -99,9 +99,9 @@ def test_captions_of_photographs():
 
 
 def test_captions_of_scenes_need_not_be_the_reference(monkeypatch):
-    fake = types.ModuleType("seesay.scenes.language")
+    fake = types.ModuleType("seesay.scenes.stream")
     setattr(fake, "is_right", lambda text, scene, language: f"{language} {scene}" in text)  # noqa: B010
-    monkeypatch.setitem(sys.modules, "seesay.scenes.language", fake)
+    monkeypatch.setitem(sys.modules, "seesay.scenes.stream", fake)
     drawn = [example("x", scene="circle"), example("x", scene="star")]
     drawn.append(example("一个", scene="circle"))
     scores = caption.score(["en circle", "en circle", "en circle"], drawn)

@@ -79,7 +79,7 @@ def test_a_batch_of_many_learns_what_batches_of_one_would(tmp_path, shapes, kind
     settings = plan(shapes, data={"pack": pack, **more}, model=KINDS[kind], batch=6)
     run = runs.prepare(tmp_path, settings)
     batch = run.stream.step(0, 0.0)
-    rows, _ = run.stream._rows(Place.first((1.0,)), None)
+    rows, _ = run.stream.rows(Place.first((1.0,)), None)
     assert len({row.grids for row in rows}) > 2 and len(batch.grids) == 6
     assert len(batch.tokens_BT) < 6 or not pack
     facts: dict[str, torch.Tensor] = {}
@@ -148,7 +148,7 @@ def test_what_only_full_size_shows_is_learned_by_heart(tmp_path, shapes, capsys)
     for one, other in zip(examples[:12], examples[12:], strict=True):
         small = [images.pixels(e.images[0], size=(8, 8)).astype(int) for e in (one, other)]
         assert one.images != other.images and abs(small[0] - small[1]).max() < 12
-    settings = plan(shapes, batch=12, steps=200, optimizer="adamw", adamw_learning_rate=0.01)
+    settings = plan(shapes, batch=12, steps=300, optimizer="adamw", adamw_learning_rate=0.01)
     runs.train(tmp_path, settings)
     predictor = predict.load(tmp_path, device="cpu")
     assert predictor.fit.native and predictor.fit.min_pixels == 256

@@ -10,7 +10,7 @@ import weakref
 from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -240,10 +240,17 @@ def digest(examples: Sequence[Example]) -> str | None:
 
 def _said(finish: Callable[[Example], Example] | None) -> str | None:
     """What is the same for changes that are the same; None where that cannot be told."""
-    if not isinstance(finish, partial):
-        return None if finish else ""
+    if finish is None:
+        return ""
+    own = getattr(finish, "__self__", None)
+    if isinstance(finish, partial):
+        name, told = finish.func.__qualname__, [finish.args, finish.keywords]
+    elif is_dataclass(own) and not isinstance(own, type):
+        name, told = getattr(finish, "__qualname__", ""), asdict(own)
+    else:
+        return None
     try:
-        return finish.func.__qualname__ + json.dumps([finish.args, finish.keywords], sort_keys=True)
+        return name + json.dumps(told, sort_keys=True)
     except (TypeError, ValueError):
         return None
 
