@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 DTYPES = ("float32", "bfloat16")
+SIDES = ("seesay", "transformers")
 
 
 def write(folder: Path, megabytes: int) -> int:
@@ -79,14 +80,14 @@ def measure(who: str, folder: str, dtype: str) -> dict[str, float]:
     return {"seconds": time.perf_counter() - began, "bytes": memory("VmHWM") - before}
 
 
-def compare(megabytes: int, dtypes: tuple[str, ...]) -> list[dict]:
+def compare(megabytes: int, dtypes: tuple[str, ...], sides: tuple[str, ...]) -> list[dict]:
     """A row for each side and type."""
     rows = []
     with tempfile.TemporaryDirectory() as name:
         stored = write(Path(name), megabytes)
         for dtype in dtypes:
             size = stored if dtype == "float32" else stored // 2
-            for who in ("seesay", "transformers"):
+            for who in sides:
                 program = [sys.executable, __file__, "--measure", who, name, dtype]
                 ran = subprocess.run(program, check=True, capture_output=True, text=True)
                 found = json.loads(ran.stdout.splitlines()[-1])
@@ -100,13 +101,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--dtype", choices=DTYPES, help="only this one")
+    parser.add_argument("--only", choices=SIDES, help="only this side")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
         print(json.dumps(measure(*given.measure)))
         return
-    rows = compare(given.megabytes, (given.dtype,) if given.dtype else DTYPES)
+    dtypes = (given.dtype,) if given.dtype else DTYPES
+    rows = compare(given.megabytes, dtypes, (given.only,) if given.only else SIDES)
     if given.json:
         print(json.dumps(rows))
         return
