@@ -11,8 +11,9 @@ from scenes.panels_oracle import is_true
 from seesay import scenes
 from seesay.errors import SeesayError
 from seesay.scenes import panels
+from seesay.scenes.forms import FORMS, USUAL
 from seesay.scenes.labels import patches
-from seesay.scenes.statements import FORMS, USUAL, judged
+from seesay.scenes.statements import judged
 from seesay.scenes.world import COLOURS, SHAPES, SIZES, World
 
 WORLD = World(seed=3)
