@@ -23,8 +23,6 @@ def test_a_recipe_says_what_it_is(entry):
     if words[0] == "seesay":
         _, bound, _ = cli.build().parse_args(words[1:], exit_on_error=False, print_error=False)[:3]
         assert catalogue.find(bound.arguments["recipe"]) == entry.path
-    if entry.score == "not measured yet":
-        return
     pages = (README, README.parent / "docs" / "families.md")
     page = "\n\n".join(path.read_text(encoding="utf-8") for path in pages)
     # Paragraphs, list items and rows of tables, a line each.
